@@ -1,0 +1,277 @@
+package v1alpha1
+
+import (
+	"github.com/fluxcd/pkg/apis/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// GitSourceKind is the kind of a GitSource.
+const GitSourceKind = "GitSource"
+
+// SourceLabel is carried by every object that was read from Git; its value is
+// the name of the GitSource. Lifecycles and SLOPolicies without it are inert:
+// somebody applied them, but nobody reads them from Git.
+const SourceLabel = "gitops.keptn.sh/source"
+
+// Annotations of the copies of what was read from Git.
+const (
+	// PathAnnotation is the folder that is rendered, relative to the repository.
+	PathAnnotation = "gitops.keptn.sh/path"
+	// FileAnnotation is the file that the object was read from.
+	FileAnnotation = "gitops.keptn.sh/file"
+	// AllowFromAnnotation on a namespace lists, separated by commas, the other
+	// namespaces whose GitSources may govern its workloads.
+	AllowFromAnnotation = "gitops.keptn.sh/allow-from"
+)
+
+// Condition types beside those of fluxcd/pkg/apis/meta.
+const (
+	// ReportedCondition is True when commits show all that is known, False when a
+	// forge refuses or cannot be reached, and absent where nothing is reported.
+	ReportedCondition = "Reported"
+	// MatchedCondition is True when a commit explains what runs, and False when
+	// none does.
+	MatchedCondition = "Matched"
+)
+
+// Reasons of conditions.
+const (
+	// ReadFromGitReason: the object is inert, since the same file is read from Git.
+	ReadFromGitReason = "ReadFromGit"
+	// InvalidManifestReason: a lifecycle.yaml has problems.
+	InvalidManifestReason = "InvalidManifest"
+	// FetchFailedReason: the repository could not be fetched.
+	FetchFailedReason = "FetchFailed"
+	// AuthenticationFailedReason: the secret is missing, unusable or refused.
+	AuthenticationFailedReason = "AuthenticationFailed"
+	// UnmatchedReason: no commit explains what runs.
+	UnmatchedReason = "Unmatched"
+	// InvalidPolicyReason: a policy does not compile.
+	InvalidPolicyReason = "InvalidPolicy"
+	// AccessDeniedReason: the GitSource may not govern a namespace.
+	AccessDeniedReason = "AccessDenied"
+	// NoWorkloadsReason: the folder renders to no workload.
+	NoWorkloadsReason = "NoWorkloads"
+	// NoCredentialsReason: there is no token to report with.
+	NoCredentialsReason = "NoCredentials"
+	// ForgeFailedReason: the forge refuses statuses or cannot be reached.
+	ForgeFailedReason = "ForgeFailed"
+)
+
+// Provider is the kind of server that hosts a repository.
+//
+// +kubebuilder:validation:Enum=generic;gitea
+type Provider string
+
+// Providers.
+const (
+	// GenericProvider is any Git server: verdicts are kept as Git notes.
+	GenericProvider Provider = "generic"
+	// GiteaProvider is Gitea or Forgejo.
+	GiteaProvider Provider = "gitea"
+)
+
+// GitSourceSpec is one repository, watched as one environment.
+type GitSourceSpec struct {
+	// URL of the repository: https, http, ssh, or file.
+	// +required
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(https?|ssh|file)://.+') || self.matches('^[^@/]+@[^:/]+:.+')",message="url has to be https://…, http://…, ssh://…, file://… or user@host:path"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^https?://[^/]*@')",message="url must not hold credentials: put them in a Secret and name it in secretRef"
+	URL string `json:"url"`
+
+	// Ref that is watched. Default: the remote's HEAD.
+	// +optional
+	Ref *GitRef `json:"ref,omitempty"`
+
+	// Interval between two looks at the remote. Default 1m.
+	// +optional
+	// +kubebuilder:default="1m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	Interval metav1.Duration `json:"interval,omitempty"`
+
+	// Timeout of one fetch. Default 60s.
+	// +optional
+	// +kubebuilder:default="60s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	Timeout *metav1.Duration `json:"timeout,omitempty"`
+
+	// SecretRef names a Secret with Flux's Git keys: username and password,
+	// bearerToken, identity and known_hosts, ca.crt.
+	// +optional
+	SecretRef *meta.LocalObjectReference `json:"secretRef,omitempty"`
+
+	// Provider is the kind of server that hosts the repository. Default generic.
+	// +optional
+	// +kubebuilder:default=generic
+	Provider Provider `json:"provider,omitempty"`
+
+	// Environment that this source deploys to; the cluster is part of its name
+	// where several serve one. It is part of every commit status' context.
+	// +required
+	// +kubebuilder:validation:Pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+	// +kubebuilder:validation:MaxLength=63
+	Environment string `json:"environment"`
+
+	// Paths are the folders, or globs of folders, that deploy this environment.
+	// Default: the whole tree.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=1024
+	Paths []string `json:"paths,omitempty"`
+
+	// Statuses says how verdicts are written back.
+	// +optional
+	Statuses *Statuses `json:"statuses,omitempty"`
+
+	// TargetNamespaces are namespaces other than the GitSource's own whose
+	// workloads it governs. Each has to agree by the annotation
+	// gitops.keptn.sh/allow-from.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=63
+	TargetNamespaces []string `json:"targetNamespaces,omitempty"`
+
+	// Suspend stops looking at the remote; what runs is still followed.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+}
+
+// GitRef is what is watched in a repository. Where several are given, commit
+// goes before name, semver, tag and branch.
+type GitRef struct {
+	// Branch to watch.
+	// +optional
+	// +kubebuilder:validation:MaxLength=255
+	Branch string `json:"branch,omitempty"`
+
+	// Tag to watch.
+	// +optional
+	// +kubebuilder:validation:MaxLength=255
+	Tag string `json:"tag,omitempty"`
+
+	// SemVer is a range: the highest tag in it is watched.
+	// +optional
+	// +kubebuilder:validation:MaxLength=255
+	SemVer string `json:"semver,omitempty"`
+
+	// Name of a reference in full, as refs/heads/main.
+	// +optional
+	// +kubebuilder:validation:MaxLength=255
+	Name string `json:"name,omitempty"`
+
+	// Commit is a full SHA.
+	// +optional
+	// +kubebuilder:validation:Pattern="^[0-9a-f]{40}$"
+	Commit string `json:"commit,omitempty"`
+}
+
+// Statuses says how verdicts are written back to commits.
+type Statuses struct {
+	// SecretRef names a Secret whose key token is a token of the forge's API.
+	// For the provider generic it holds Git's own keys, as spec.secretRef does,
+	// and defaults to it.
+	// +optional
+	SecretRef *meta.LocalObjectReference `json:"secretRef,omitempty"`
+
+	// APIURL of the forge. Default: derived from spec.url.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^https?://[^@]+$')",message="apiURL has to be an https:// or http:// address without credentials"
+	APIURL string `json:"apiURL,omitempty"`
+
+	// ContextPrefix is the first part of every context. Default keptn.
+	// +optional
+	// +kubebuilder:default=keptn
+	// +kubebuilder:validation:Pattern="^[a-zA-Z0-9][a-zA-Z0-9._-]*$"
+	// +kubebuilder:validation:MaxLength=63
+	ContextPrefix string `json:"contextPrefix,omitempty"`
+}
+
+// GitSourceStatus is what the controller knows of a repository.
+type GitSourceStatus struct {
+	// ObservedGeneration is the generation that the conditions speak of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// Conditions: Ready, Reconciling, Stalled, and Reported.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// ObservedRevision is the newest revision, as main@sha1:<sha>.
+	// +optional
+	ObservedRevision string `json:"observedRevision,omitempty"`
+
+	// Lifecycles are those that were found in the observed revision.
+	// +optional
+	// +listType=atomic
+	Lifecycles []FoundLifecycle `json:"lifecycles,omitempty"`
+
+	// Problems of the observed revision, as file:line:column: message; the first 20.
+	// +optional
+	// +listType=atomic
+	Problems []string `json:"problems,omitempty"`
+
+	// Reported is what the observed commit was told.
+	// +optional
+	// +listType=atomic
+	Reported []ReportedStatus `json:"reported,omitempty"`
+
+	meta.ReconcileRequestStatus `json:",inline"`
+}
+
+// FoundLifecycle is a lifecycle.yaml found in a revision.
+type FoundLifecycle struct {
+	// Name of the Lifecycle object beside the GitSource.
+	Name string `json:"name"`
+	// App it describes.
+	App string `json:"app"`
+	// Path of the folder that is rendered.
+	Path string `json:"path"`
+	// File it was read from.
+	File string `json:"file"`
+	// Blob is the object id of the file in Git.
+	// +optional
+	Blob string `json:"blob,omitempty"`
+}
+
+// GitSource is one repository, watched as one environment.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=gs,categories=keptn
+// +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.spec.url`
+// +kubebuilder:printcolumn:name="Environment",type=string,JSONPath=`.spec.environment`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type GitSource struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +required
+	Spec GitSourceSpec `json:"spec"`
+	// +optional
+	Status GitSourceStatus `json:"status,omitempty"`
+}
+
+// GetConditions returns the conditions of the source.
+func (in *GitSource) GetConditions() []metav1.Condition { return in.Status.Conditions }
+
+// SetConditions replaces the conditions of the source.
+func (in *GitSource) SetConditions(c []metav1.Condition) { in.Status.Conditions = c }
+
+// GitSourceList is a list of sources.
+//
+// +kubebuilder:object:root=true
+type GitSourceList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []GitSource `json:"items"`
+}

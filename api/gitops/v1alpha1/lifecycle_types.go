@@ -1,0 +1,283 @@
+package v1alpha1
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// LifecycleKind is the kind of a Lifecycle.
+const LifecycleKind = "Lifecycle"
+
+// LifecycleSpec is what a team commits as lifecycle.yaml beside the manifests
+// that deploy its app.
+type LifecycleSpec struct {
+	// App is the name of the app, as commit statuses show it. Default:
+	// metadata.name.
+	// +optional
+	// +kubebuilder:validation:Pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+	// +kubebuilder:validation:MaxLength=63
+	App string `json:"app,omitempty"`
+
+	// PreDeployment is what has to succeed before pods of a new revision start.
+	// +optional
+	PreDeployment *Checks `json:"preDeployment,omitempty"`
+
+	// PostDeployment is what has to succeed once a revision has rolled out.
+	// +optional
+	PostDeployment *PostDeployment `json:"postDeployment,omitempty"`
+
+	// Promotion is what is done once all checks have succeeded.
+	// +optional
+	Promotion *Promotion `json:"promotion,omitempty"`
+
+	// DORA says how delivery is measured.
+	// +optional
+	DORA *DORA `json:"dora,omitempty"`
+
+	// MatchTimeout is how long a rollout may stay without a commit that
+	// explains it before it is left alone. Default 2m.
+	// +optional
+	// +kubebuilder:default="2m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	MatchTimeout *metav1.Duration `json:"matchTimeout,omitempty"`
+
+	// RolloutTimeout is how long a rollout may take before it has failed.
+	// Default 5m.
+	// +optional
+	// +kubebuilder:default="5m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	RolloutTimeout *metav1.Duration `json:"rolloutTimeout,omitempty"`
+}
+
+// Checks are tasks that are run and policies that are evaluated, in this order;
+// those of one kind run in parallel.
+type Checks struct {
+	// Tasks to run: the name of a KeptnTaskDefinition, or one written in place.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	Tasks []Task `json:"tasks,omitempty"`
+
+	// Policies to evaluate, by the name of their SLOPolicy.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	Policies []string `json:"policies,omitempty"`
+}
+
+// PostDeployment are the checks after a rollout, and the time it is given to
+// show itself before they begin.
+type PostDeployment struct {
+	// Soak is the time between the end of the rollout and the first check.
+	// Default 0.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	Soak *metav1.Duration `json:"soak,omitempty"`
+
+	Checks `json:",inline"`
+}
+
+// Promotion is what is done once all checks have succeeded.
+type Promotion struct {
+	// Tasks to run: the name of a KeptnTaskDefinition, or one written in place.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	Tasks []Task `json:"tasks,omitempty"`
+}
+
+// Task is a task to run. In YAML it is either the name of a
+// KeptnTaskDefinition, or an object with a name and, for a task written in
+// place, its container.
+//
+// +kubebuilder:validation:Schemaless
+// +kubebuilder:pruning:PreserveUnknownFields
+type Task struct {
+	// Name of the KeptnTaskDefinition, or of the task written in place.
+	Name string `json:"name"`
+
+	// Container to run, for a task written in place.
+	// +optional
+	Container *corev1.Container `json:"container,omitempty"`
+}
+
+// UnmarshalJSON reads the object, or the bare name.
+func (t *Task) UnmarshalJSON(data []byte) error {
+	if data = bytes.TrimSpace(data); len(data) > 0 && data[0] == '"' {
+		*t = Task{}
+		return json.Unmarshal(data, &t.Name)
+	}
+	type object Task
+	var o object
+	if err := json.Unmarshal(data, &o); err != nil {
+		return fmt.Errorf("a task is the name of a KeptnTaskDefinition, or an object with name and container: %w", err)
+	}
+	*t = Task(o)
+	return nil
+}
+
+// LeadTimeFrom is where the lead time of a change begins.
+//
+// +kubebuilder:validation:Enum=commit;firstCommit;merge
+type LeadTimeFrom string
+
+// Where the lead time of a change can begin.
+const (
+	// LeadTimeFromCommit is the commit's author time.
+	LeadTimeFromCommit LeadTimeFrom = "commit"
+	// LeadTimeFromFirstCommit is the author time of the first commit of the pull request.
+	LeadTimeFromFirstCommit LeadTimeFrom = "firstCommit"
+	// LeadTimeFromMerge is the time of the merge.
+	LeadTimeFromMerge LeadTimeFrom = "merge"
+)
+
+// DORA says how delivery is measured.
+type DORA struct {
+	// LeadTimeFrom is where the lead time of a change begins. Default commit.
+	// +optional
+	// +kubebuilder:default=commit
+	LeadTimeFrom LeadTimeFrom `json:"leadTimeFrom,omitempty"`
+}
+
+// LifecycleStatus is what the controller knows of an app in its environment.
+type LifecycleStatus struct {
+	// ObservedGeneration is the generation that the conditions speak of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// Conditions: Ready, Reconciling and Stalled; Matched says whether what runs
+	// is explained by a commit; Reported says whether commits show what is known.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// ObservedRevision is the revision up to which commits have been looked at.
+	// +optional
+	ObservedRevision string `json:"observedRevision,omitempty"`
+
+	// Workloads are those that the commit last looked at renders to.
+	// +optional
+	// +listType=atomic
+	Workloads []WorkloadStatus `json:"workloads,omitempty"`
+
+	// Delivery is the newest delivery of the app.
+	// +optional
+	Delivery *DeliveryReference `json:"delivery,omitempty"`
+
+	// Commits are the newest ones that change the app, newest first.
+	// +optional
+	// +listType=atomic
+	Commits []AppCommit `json:"commits,omitempty"`
+
+	// Reported is what commits have been told, one entry per commit and context.
+	// +optional
+	// +listType=atomic
+	Reported []ReportedStatus `json:"reported,omitempty"`
+}
+
+// WorkloadStatus is one workload of the app as it was last seen.
+type WorkloadStatus struct {
+	// Kind is Deployment, StatefulSet or DaemonSet.
+	Kind string `json:"kind"`
+	// Namespace the workload is in.
+	Namespace string `json:"namespace"`
+	// Name of the workload.
+	Name string `json:"name"`
+
+	// TemplateHash identifies the pod template that was seen last; empty while
+	// the workload does not exist.
+	// +optional
+	TemplateHash string `json:"templateHash,omitempty"`
+
+	// Since is when that template was written to the workload.
+	// +optional
+	Since *metav1.Time `json:"since,omitempty"`
+
+	// Commit is the commit that the template was tied to; empty where none
+	// explains it.
+	// +optional
+	Commit string `json:"commit,omitempty"`
+}
+
+// DeliveryReference names a KeptnAppVersion.
+type DeliveryReference struct {
+	// Namespace of the KeptnAppVersion.
+	Namespace string `json:"namespace"`
+	// Name of the KeptnAppVersion.
+	Name string `json:"name"`
+	// Commit that was delivered.
+	Commit string `json:"commit"`
+}
+
+// AppCommit is a commit that changes an app.
+type AppCommit struct {
+	// SHA of the commit, in full.
+	SHA string `json:"sha"`
+
+	// CommittedAt is the committer's time.
+	CommittedAt metav1.Time `json:"committedAt"`
+
+	// ChangesWorkloads says whether the commit renders another pod template than
+	// its parent, so that a rollout can be expected.
+	ChangesWorkloads bool `json:"changesWorkloads"`
+}
+
+// ReportedStatus is what one commit was told in one context.
+type ReportedStatus struct {
+	// Commit is the full SHA.
+	Commit string `json:"commit"`
+	// Context of the status.
+	Context string `json:"context"`
+	// State of the status.
+	State string `json:"state"`
+	// Description that was sent.
+	// +optional
+	Description string `json:"description,omitempty"`
+	// Time of the fact that was reported.
+	Time metav1.Time `json:"time"`
+}
+
+// Lifecycle is how one app is delivered in one environment.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=lc,categories=keptn
+// +kubebuilder:printcolumn:name="App",type=string,JSONPath=`.spec.app`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Commit",type=string,JSONPath=`.status.delivery.commit`
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type Lifecycle struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +optional
+	Spec LifecycleSpec `json:"spec,omitempty"`
+	// +optional
+	Status LifecycleStatus `json:"status,omitempty"`
+}
+
+// GetConditions returns the conditions of the lifecycle.
+func (in *Lifecycle) GetConditions() []metav1.Condition { return in.Status.Conditions }
+
+// SetConditions replaces the conditions of the lifecycle.
+func (in *Lifecycle) SetConditions(c []metav1.Condition) { in.Status.Conditions = c }
+
+// LifecycleList is a list of lifecycles.
+//
+// +kubebuilder:object:root=true
+type LifecycleList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Lifecycle `json:"items"`
+}

@@ -1,0 +1,291 @@
+package v1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
+)
+
+// KeptnWorkloadRef is one workload of an app, and the version of it that is
+// delivered.
+type KeptnWorkloadRef struct {
+	// Name of the workload.
+	// +required
+	Name string `json:"name"`
+
+	// Version of the workload. For a delivery from Git it is the short commit.
+	// +required
+	Version string `json:"version"`
+
+	// Kind is Deployment, StatefulSet or DaemonSet.
+	// +optional
+	Kind string `json:"kind,omitempty"`
+
+	// TemplateHash identifies the live pod template that was found to be the
+	// commit's; empty until the workload carries it.
+	// +optional
+	TemplateHash string `json:"templateHash,omitempty"`
+}
+
+// Evidence is what tied a rollout to its commit.
+//
+// +kubebuilder:validation:Enum=Content;Annotation
+type Evidence string
+
+// Kinds of evidence, strongest first.
+const (
+	// EvidenceContent: the commit renders the pod template that runs.
+	EvidenceContent Evidence = "Content"
+	// EvidenceAnnotation: an annotation of the workload names the commit.
+	EvidenceAnnotation Evidence = "Annotation"
+)
+
+// Commit is the commit that a delivery comes from.
+type Commit struct {
+	// SHA in full.
+	// +required
+	SHA string `json:"sha"`
+
+	// Repository is the URL of the repository.
+	// +optional
+	Repository string `json:"repository,omitempty"`
+
+	// Author as "name <email>".
+	// +optional
+	Author string `json:"author,omitempty"`
+
+	// Subject is the first line of the message.
+	// +optional
+	Subject string `json:"subject,omitempty"`
+
+	// AuthoredAt is the author's time: where lead time begins.
+	// +optional
+	AuthoredAt metav1.Time `json:"authoredAt,omitempty"`
+
+	// Evidence is what tied the rollout to the commit.
+	// +optional
+	Evidence Evidence `json:"evidence,omitempty"`
+}
+
+// NamedPolicy is an SLOPolicy as it was at the delivered commit.
+type NamedPolicy struct {
+	// Name of the policy.
+	// +required
+	Name string `json:"name"`
+	// Spec of the policy. Absent where the name resolved to nothing.
+	// +optional
+	Spec *gitopsv1alpha1.SLOPolicySpec `json:"spec,omitempty"`
+}
+
+// LifecycleRef names the Lifecycle that a delivery belongs to.
+type LifecycleRef struct {
+	// Namespace of the Lifecycle.
+	Namespace string `json:"namespace"`
+	// Name of the Lifecycle.
+	Name string `json:"name"`
+}
+
+// KeptnAppVersionSpec is one delivery: of an app, at a version and, where it
+// comes from Git, of a commit with the policies that judge it.
+type KeptnAppVersionSpec struct {
+	// AppName is the name of the app.
+	// +required
+	AppName string `json:"appName"`
+
+	// Version of the app. For a delivery from Git it is the short commit.
+	// +required
+	Version string `json:"version"`
+
+	// Revision counts deliveries of the same version, from 1.
+	// +optional
+	// +kubebuilder:default=1
+	Revision uint `json:"revision,omitempty"`
+
+	// PreviousVersion is the version that was delivered before.
+	// +optional
+	PreviousVersion string `json:"previousVersion,omitempty"`
+
+	// Workloads that are delivered.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +listMapKey=version
+	Workloads []KeptnWorkloadRef `json:"workloads,omitempty"`
+
+	// Lifecycle that the delivery belongs to.
+	// +optional
+	Lifecycle *LifecycleRef `json:"lifecycle,omitempty"`
+
+	// Environment that is delivered to.
+	// +optional
+	Environment string `json:"environment,omitempty"`
+
+	// Commit that the delivery comes from.
+	// +optional
+	Commit *Commit `json:"commit,omitempty"`
+
+	// RolloutStartedAt is when the commit's pod template was first written to one
+	// of the workloads.
+	// +optional
+	RolloutStartedAt *metav1.Time `json:"rolloutStartedAt,omitempty"`
+
+	// RolloutTimeout is how long the rollout may take. Default 5m.
+	// +optional
+	RolloutTimeout *metav1.Duration `json:"rolloutTimeout,omitempty"`
+
+	// Soak is the time between the end of the rollout and the first check.
+	// +optional
+	Soak *metav1.Duration `json:"soak,omitempty"`
+
+	// PostDeploymentPolicies judge the delivery, as they were at the commit.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	PostDeploymentPolicies []NamedPolicy `json:"postDeploymentPolicies,omitempty"`
+}
+
+// ItemStatus is one check of a phase.
+type ItemStatus struct {
+	// DefinitionName is the name of what is run or evaluated.
+	// +optional
+	DefinitionName string `json:"definitionName,omitempty"`
+	// Status of the check.
+	// +optional
+	// +kubebuilder:default=Pending
+	Status KeptnState `json:"status,omitempty"`
+	// Name of the object that runs the check.
+	// +optional
+	Name string `json:"name,omitempty"`
+	// StartTime of the check.
+	// +optional
+	StartTime metav1.Time `json:"startTime,omitempty"`
+	// EndTime of the check.
+	// +optional
+	EndTime metav1.Time `json:"endTime,omitempty"`
+}
+
+// PhaseRecord is when a phase ran, how it ended, and what is said of it.
+type PhaseRecord struct {
+	// Name of the phase.
+	Name Phase `json:"name"`
+	// State of the phase.
+	State KeptnState `json:"state"`
+	// Reason in one word.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+	// Message for people: what the phase waits for, or how it ended.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// StartTime of the phase.
+	// +optional
+	StartTime *metav1.Time `json:"startTime,omitempty"`
+	// EndTime of the phase.
+	// +optional
+	EndTime *metav1.Time `json:"endTime,omitempty"`
+}
+
+// KeptnAppVersionStatus is how far a delivery has come.
+type KeptnAppVersionStatus struct {
+	// ObservedGeneration is the generation that the conditions speak of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// Conditions: Ready, Reconciling and Stalled.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// CurrentPhase is the phase that runs, or Completed.
+	// +optional
+	CurrentPhase Phase `json:"currentPhase,omitempty"`
+
+	// Phases are all phases of the delivery, in order.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Phases []PhaseRecord `json:"phases,omitempty"`
+
+	// WorkloadOverallStatus is the state of the rollout.
+	// +optional
+	// +kubebuilder:default=Pending
+	WorkloadOverallStatus KeptnState `json:"workloadOverallStatus,omitempty"`
+
+	// PostDeploymentEvaluationStatus is the state of the evaluations after it.
+	// +optional
+	// +kubebuilder:default=Pending
+	PostDeploymentEvaluationStatus KeptnState `json:"postDeploymentEvaluationStatus,omitempty"`
+
+	// PostDeploymentEvaluationTaskStatus is one entry per policy.
+	// +optional
+	// +listType=atomic
+	PostDeploymentEvaluationTaskStatus []ItemStatus `json:"postDeploymentEvaluationTaskStatus,omitempty"`
+
+	// Status of the delivery as a whole.
+	// +optional
+	// +kubebuilder:default=Pending
+	Status KeptnState `json:"status,omitempty"`
+
+	// StartTime of the delivery.
+	// +optional
+	StartTime metav1.Time `json:"startTime,omitempty"`
+
+	// EndTime of the delivery: when it succeeded, failed, or was superseded.
+	// +optional
+	EndTime metav1.Time `json:"endTime,omitempty"`
+
+	// LeadTime is the time from the commit's author time to the end of a
+	// successful delivery; absent where the delivery failed, or where the clocks
+	// disagree so much that it would be negative.
+	// +optional
+	LeadTime *metav1.Duration `json:"leadTime,omitempty"`
+}
+
+// KeptnAppVersion is the record of one delivery.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=keptnappversions,shortName=kav,categories=keptn
+// +kubebuilder:printcolumn:name="AppName",type=string,JSONPath=`.spec.appName`
+// +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.spec.version`
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.currentPhase`
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.status`
+// +kubebuilder:printcolumn:name="LeadTime",type=string,JSONPath=`.status.leadTime`
+// +kubebuilder:printcolumn:name="WorkloadOverallStatus",priority=1,type=string,JSONPath=`.status.workloadOverallStatus`
+// +kubebuilder:printcolumn:name="PostDeploymentEvaluationStatus",priority=1,type=string,JSONPath=`.status.postDeploymentEvaluationStatus`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type KeptnAppVersion struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +required
+	Spec KeptnAppVersionSpec `json:"spec"`
+	// +optional
+	Status KeptnAppVersionStatus `json:"status,omitempty"`
+}
+
+// GetConditions returns the conditions of the delivery.
+func (in *KeptnAppVersion) GetConditions() []metav1.Condition { return in.Status.Conditions }
+
+// SetConditions replaces the conditions of the delivery.
+func (in *KeptnAppVersion) SetConditions(c []metav1.Condition) { in.Status.Conditions = c }
+
+// Phase returns the record of a phase, or nil where the delivery has not come
+// to it.
+func (in *KeptnAppVersion) Phase(name Phase) *PhaseRecord {
+	for i := range in.Status.Phases {
+		if in.Status.Phases[i].Name == name {
+			return &in.Status.Phases[i]
+		}
+	}
+	return nil
+}
+
+// KeptnAppVersionList is a list of deliveries.
+//
+// +kubebuilder:object:root=true
+type KeptnAppVersionList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []KeptnAppVersion `json:"items"`
+}
