@@ -60,8 +60,8 @@ type LifecycleSpec struct {
 type Checks struct {
 	// Tasks to run: the name of a KeptnTaskDefinition, or one written in place.
 	// +optional
-	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:pruning:PreserveUnknownFields
 	Tasks []Task `json:"tasks,omitempty"`
 
 	// Policies to evaluate, by the name of their SLOPolicy.
@@ -90,17 +90,15 @@ type PostDeployment struct {
 type Promotion struct {
 	// Tasks to run: the name of a KeptnTaskDefinition, or one written in place.
 	// +optional
-	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:pruning:PreserveUnknownFields
 	Tasks []Task `json:"tasks,omitempty"`
 }
 
 // Task is a task to run. In YAML it is either the name of a
 // KeptnTaskDefinition, or an object with a name and, for a task written in
-// place, its container.
-//
-// +kubebuilder:validation:Schemaless
-// +kubebuilder:pruning:PreserveUnknownFields
+// place, its container. A structural schema cannot say so, so that the CRD
+// leaves tasks open and the manifest parser checks them.
 type Task struct {
 	// Name of the KeptnTaskDefinition, or of the task written in place.
 	Name string `json:"name"`
