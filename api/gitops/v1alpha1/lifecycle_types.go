@@ -168,6 +168,11 @@ type LifecycleStatus struct {
 	// +listType=atomic
 	Workloads []WorkloadStatus `json:"workloads,omitempty"`
 
+	// UnmatchedSince is when the newest pod template was written that no commit
+	// explains.
+	// +optional
+	UnmatchedSince *metav1.Time `json:"unmatchedSince,omitempty"`
+
 	// Delivery is the newest delivery of the app.
 	// +optional
 	Delivery *DeliveryReference `json:"delivery,omitempty"`

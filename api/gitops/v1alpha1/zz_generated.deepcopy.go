@@ -395,6 +395,10 @@ func (in *LifecycleStatus) DeepCopyInto(out *LifecycleStatus) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.UnmatchedSince != nil {
+		in, out := &in.UnmatchedSince, &out.UnmatchedSince
+		*out = (*in).DeepCopy()
+	}
 	if in.Delivery != nil {
 		in, out := &in.Delivery, &out.Delivery
 		*out = new(DeliveryReference)

@@ -21,10 +21,18 @@ type KeptnWorkloadRef struct {
 	// +optional
 	Kind string `json:"kind,omitempty"`
 
+	// Namespace of the workload. Default: that of the delivery.
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
+
 	// TemplateHash identifies the live pod template that was found to be the
 	// commit's; empty until the workload carries it.
 	// +optional
 	TemplateHash string `json:"templateHash,omitempty"`
+
+	// AppliedAt is when that template was written to the workload.
+	// +optional
+	AppliedAt *metav1.Time `json:"appliedAt,omitempty"`
 }
 
 // Evidence is what tied a rollout to its commit.
@@ -50,13 +58,18 @@ type Commit struct {
 	// +optional
 	Repository string `json:"repository,omitempty"`
 
-	// Author as "name <email>".
+	// Author is the author's name.
 	// +optional
 	Author string `json:"author,omitempty"`
 
-	// Subject is the first line of the message.
+	// Email is the author's address.
 	// +optional
-	Subject string `json:"subject,omitempty"`
+	Email string `json:"email,omitempty"`
+
+	// Message of the commit, its first 4096 bytes.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	Message string `json:"message,omitempty"`
 
 	// AuthoredAt is the author's time: where lead time begins.
 	// +optional
@@ -107,9 +120,7 @@ type KeptnAppVersionSpec struct {
 
 	// Workloads that are delivered.
 	// +optional
-	// +listType=map
-	// +listMapKey=name
-	// +listMapKey=version
+	// +listType=atomic
 	Workloads []KeptnWorkloadRef `json:"workloads,omitempty"`
 
 	// Lifecycle that the delivery belongs to.
@@ -129,6 +140,11 @@ type KeptnAppVersionSpec struct {
 	// +optional
 	RolloutStartedAt *metav1.Time `json:"rolloutStartedAt,omitempty"`
 
+	// Adopted says that the rollout was there before its Lifecycle was: it is
+	// judged, but no lead time is measured.
+	// +optional
+	Adopted bool `json:"adopted,omitempty"`
+
 	// RolloutTimeout is how long the rollout may take. Default 5m.
 	// +optional
 	RolloutTimeout *metav1.Duration `json:"rolloutTimeout,omitempty"`
@@ -136,6 +152,11 @@ type KeptnAppVersionSpec struct {
 	// Soak is the time between the end of the rollout and the first check.
 	// +optional
 	Soak *metav1.Duration `json:"soak,omitempty"`
+
+	// Problem says why the lifecycle of the commit could not be read. A delivery
+	// with a problem is followed, but cannot be judged.
+	// +optional
+	Problem string `json:"problem,omitempty"`
 
 	// PostDeploymentPolicies judge the delivery, as they were at the commit.
 	// +optional

@@ -1,0 +1,79 @@
+// Package apply writes objects by server-side apply, so that each controller
+// owns the fields it says and no others. It never reads and never deletes.
+package apply
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// DigestAnnotation identifies what was applied last, so that nothing is applied
+// twice.
+const DigestAnnotation = "gitops.keptn.sh/digest"
+
+// Changed applies the object as Object does, unless the cluster holds it as it
+// was last applied. It marks the object with DigestAnnotation.
+func Changed(ctx context.Context, c client.Client, obj client.Object, owner string) error {
+	digest, err := digestOf(obj)
+	if err != nil {
+		return err
+	}
+	annotations := maps.Clone(obj.GetAnnotations())
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[DigestAnnotation] = digest
+	obj.SetAnnotations(annotations)
+	live := obj.DeepCopyObject().(client.Object) //nolint:forcetypeassert // a copy has the type of its original
+	err = c.Get(ctx, client.ObjectKeyFromObject(obj), live)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("apply: %w", err)
+	}
+	if err == nil && equality.Semantic.DeepDerivative(obj, live) {
+		return nil
+	}
+	return Object(ctx, c, obj, owner)
+}
+
+func digestOf(obj client.Object) (string, error) {
+	content, err := json.Marshal(obj)
+	if err != nil {
+		return "", fmt.Errorf("apply %s: %w", client.ObjectKeyFromObject(obj), err)
+	}
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:8]), nil
+}
+
+// Object applies the object's metadata and spec in the name of owner, taking
+// fields over from other managers. The status is left alone. Applying what is
+// there already changes nothing.
+func Object(ctx context.Context, c client.Client, obj client.Object, owner string) error {
+	gvk, err := c.GroupVersionKindFor(obj)
+	if err != nil {
+		return fmt.Errorf("apply %T: %w", obj, err)
+	}
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
+	if err != nil {
+		return fmt.Errorf("apply %s %s: %w", gvk.Kind, client.ObjectKeyFromObject(obj), err)
+	}
+	u := &unstructured.Unstructured{Object: content}
+	u.SetGroupVersionKind(gvk)
+	u.SetManagedFields(nil)
+	u.SetResourceVersion("")
+	unstructured.RemoveNestedField(u.Object, "metadata", "creationTimestamp")
+	unstructured.RemoveNestedField(u.Object, "status")
+	err = c.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(owner), client.ForceOwnership)
+	if err != nil {
+		return fmt.Errorf("apply %s %s: %w", gvk.Kind, client.ObjectKeyFromObject(obj), err)
+	}
+	return nil
+}

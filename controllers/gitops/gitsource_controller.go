@@ -1,0 +1,311 @@
+// Package gitops reads repositories: it looks at the remote of every GitSource,
+// says on each new commit whether what it holds is valid, and keeps copies of
+// its Lifecycles and SLOPolicies in the cluster. Nothing else of what a
+// repository holds is ever applied.
+package gitops
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
+	"github.com/keptn/gitops/controllers/apply"
+	"github.com/keptn/gitops/controllers/condition"
+	"github.com/keptn/gitops/controllers/report"
+	"github.com/keptn/gitops/controllers/repository"
+	"github.com/keptn/gitops/gitsource"
+	"github.com/keptn/gitops/gitsource/manifest"
+)
+
+const (
+	// defaultInterval and defaultTimeout apply where a source does not say them.
+	defaultInterval = time.Minute
+	defaultTimeout  = time.Minute
+	// fieldOwner is who applies the copies of what was read from Git.
+	fieldOwner = "keptn-gitops"
+)
+
+// Reconciler reads the repository of a GitSource.
+type Reconciler struct {
+	client.Client
+
+	Clock        clock.PassiveClock
+	Events       events.EventRecorder
+	Repositories *repository.Repositories
+	Reporter     *report.Reporter
+
+	news chan event.GenericEvent
+
+	mu     sync.Mutex
+	looked map[types.NamespacedName]time.Time
+}
+
+// scope is what one reconcile of a GitSource works on; each step fills in what
+// it is named for.
+type scope struct {
+	source *gitopsv1alpha1.GitSource
+	repo   *gitsource.Repository
+	// revision is the newest one of the remote.
+	revision gitsource.Revision
+	// found is what it holds.
+	found *manifest.Found
+	// recheck is when to look again.
+	recheck time.Duration
+}
+
+// +kubebuilder:rbac:groups=gitops.keptn.sh,resources=gitsources,verbs=get;list;watch
+// +kubebuilder:rbac:groups=gitops.keptn.sh,resources=gitsources/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups=gitops.keptn.sh,resources=slopolicies,verbs=get;list;watch;create;update;patch;delete
+
+// SetupWithManager registers the reconciler and what wakes it: its own object, a
+// copy that somebody changed or deleted, a rollout that no known commit
+// explains, and news from the forge.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options) error {
+	r.news = make(chan event.GenericEvent)
+	r.looked = map[types.NamespacedName]time.Time{}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("gitsource").
+		For(&gitopsv1alpha1.GitSource{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, requested()))).
+		Owns(&gitopsv1alpha1.Lifecycle{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Owns(&gitopsv1alpha1.SLOPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WatchesRawSource(source.Channel(r.news, &handler.EnqueueRequestForObject{})).
+		WithOptions(opts).
+		Complete(r)
+}
+
+// requested lets through sources of which a look at the remote is asked.
+func requested() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, _ := meta.ReconcileAnnotationValue(e.ObjectOld.GetAnnotations())
+		after, ok := meta.ReconcileAnnotationValue(e.ObjectNew.GetAnnotations())
+		return ok && before != after
+	}}
+}
+
+// Fetch has the remote of a source looked at now.
+func (r *Reconciler) Fetch(name types.NamespacedName) {
+	r.mu.Lock()
+	delete(r.looked, name)
+	r.mu.Unlock()
+	source := &gitopsv1alpha1.GitSource{}
+	source.Namespace, source.Name = name.Namespace, name.Name
+	go func() { r.news <- event.GenericEvent{Object: source} }()
+}
+
+// steps are what is done with a GitSource, first to last. Each works on what the
+// ones above it found.
+func steps() []func(*Reconciler, context.Context, *scope) error {
+	return []func(*Reconciler, context.Context, *scope) error{
+		(*Reconciler).open,
+		(*Reconciler).fetch,
+		(*Reconciler).read,
+		(*Reconciler).reportStatus,
+		(*Reconciler).applyCopies,
+	}
+}
+
+// Reconcile looks at the remote if it is time to, and brings the copies and what
+// the newest commit shows up to date.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	source := &gitopsv1alpha1.GitSource{}
+	source.Namespace, source.Name = req.Namespace, req.Name
+	err := r.Get(ctx, req.NamespacedName, source)
+	if apierrors.IsNotFound(err) {
+		r.forget(source)
+		return reconcile.Result{}, nil
+	}
+	if err != nil || !source.DeletionTimestamp.IsZero() {
+		return reconcile.Result{}, err
+	}
+	before := source.DeepCopy()
+	recheck, err := r.watch(ctx, source)
+	written, patchErr := apply.Status(ctx, r.Client, before, source)
+	if written && patchErr == nil {
+		r.announce(before, source)
+	}
+	return reconcile.Result{RequeueAfter: recheck}, errors.Join(err, patchErr)
+}
+
+// watch brings the status up to date, in memory. An error is one that trying
+// again soon can mend; what only the author, or time, can mend is in the status.
+func (r *Reconciler) watch(ctx context.Context, source *gitopsv1alpha1.GitSource) (time.Duration, error) {
+	s := &scope{source: source, recheck: intervalOf(source)}
+	source.Status.ObservedGeneration = source.Generation
+	for _, step := range steps() {
+		err := step(r, ctx, s)
+		if err == nil {
+			continue
+		}
+		o, final := explained(err)
+		condition.Summarize(source, o)
+		if final {
+			return s.recheck, nil
+		}
+		return 0, err
+	}
+	condition.Summarize(source, s.outcome())
+	return s.recheck, nil
+}
+
+// open opens the repository with the credentials of its Secret.
+func (r *Reconciler) open(ctx context.Context, s *scope) error {
+	opened, err := r.Repositories.Open(ctx, s.source)
+	s.repo = opened
+	return err
+}
+
+// fetch looks at the remote if it is time to; else the observed revision stands.
+func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
+	name := client.ObjectKeyFromObject(s.source)
+	observed, err := gitsource.ParseRevision(s.source.Status.ObservedRevision)
+	due, left := r.due(s.source)
+	if err == nil && !due {
+		s.revision, s.recheck = observed, min(s.recheck, left)
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeoutOf(s.source))
+	defer cancel()
+	s.revision, err = s.repo.Fetch(ctx, refOf(s.source.Spec.Ref))
+	r.mu.Lock()
+	r.looked[name] = r.Clock.Now()
+	r.mu.Unlock()
+	if request, ok := meta.ReconcileAnnotationValue(s.source.Annotations); ok {
+		s.source.Status.SetLastHandledReconcileRequest(request)
+	}
+	if err != nil {
+		return err
+	}
+	s.source.Status.ObservedRevision = s.revision.String()
+	return nil
+}
+
+// due says whether it is time to look at the remote, and if not how long it is
+// until then.
+func (r *Reconciler) due(source *gitopsv1alpha1.GitSource) (bool, time.Duration) {
+	if source.Spec.Suspend {
+		return false, intervalOf(source)
+	}
+	r.mu.Lock()
+	last, looked := r.looked[client.ObjectKeyFromObject(source)]
+	r.mu.Unlock()
+	request, _ := meta.ReconcileAnnotationValue(source.Annotations)
+	left := last.Add(intervalOf(source)).Sub(r.Clock.Now())
+	ready := condition.Of(source, meta.ReadyCondition)
+	asked := request != source.Status.LastHandledReconcileAt
+	edited := ready == nil || ready.ObservedGeneration != source.Generation
+	return !looked || asked || edited || left <= 0, left
+}
+
+// read finds out what the revision holds.
+func (r *Reconciler) read(ctx context.Context, s *scope) error {
+	found, err := r.Repositories.Found(ctx, s.repo, s.revision.Commit, s.source)
+	if err != nil {
+		return err
+	}
+	s.found = found
+	s.source.Status.Problems = firstProblems(found.Problems)
+	return nil
+}
+
+// outcome says how the source stands.
+func (s *scope) outcome() condition.Outcome {
+	switch {
+	case s.source.Spec.Suspend:
+		return condition.Ready(meta.SuspendedReason, "suspended at %s", s.revision)
+	case s.found.Problems.HasErrors():
+		return condition.Failed(gitopsv1alpha1.InvalidManifestReason, "%s", validity(s.found).Description)
+	default:
+		return condition.Ready(meta.SucceededReason, "read %s at %s", apps(len(s.found.Apps)), s.revision)
+	}
+}
+
+// failures are the reasons of errors, and whether only a change by a person, or
+// time, can mend them: then they are tried again after the interval.
+func explained(err error) (condition.Outcome, bool) {
+	for _, known := range []struct {
+		err    error
+		reason string
+	}{
+		{repository.ErrSecret, gitopsv1alpha1.AuthenticationFailedReason},
+		{gitsource.ErrUnauthorized, gitopsv1alpha1.AuthenticationFailedReason},
+		{gitsource.ErrNotFound, gitopsv1alpha1.FetchFailedReason},
+		{gitsource.ErrRefNotFound, gitopsv1alpha1.FetchFailedReason},
+		{gitsource.ErrEmptyRepository, gitopsv1alpha1.FetchFailedReason},
+		{gitsource.ErrTooLarge, gitopsv1alpha1.FetchFailedReason},
+	} {
+		if errors.Is(err, known.err) {
+			return condition.Failed(known.reason, "%v", err), true
+		}
+	}
+	return condition.Waiting(gitopsv1alpha1.FetchFailedReason, "%v; trying again", err), false
+}
+
+// forget drops what is kept in memory for a source that is gone.
+func (r *Reconciler) forget(source *gitopsv1alpha1.GitSource) {
+	r.Reporter.Forget(source)
+	r.Repositories.Forget(client.ObjectKeyFromObject(source))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.looked, client.ObjectKeyFromObject(source))
+}
+
+// announce emits an event for a new revision, and for every condition whose
+// status or reason changed.
+func (r *Reconciler) announce(before, after *gitopsv1alpha1.GitSource) {
+	if before.Status.ObservedRevision != after.Status.ObservedRevision {
+		r.Events.Eventf(after, nil, "Normal", "NewRevision", "Fetch", "%s", after.Status.ObservedRevision)
+	}
+	for _, change := range condition.Changes(before.Status.Conditions, after.Status.Conditions) {
+		r.Events.Eventf(after, nil, change.EventType(), change.Reason, change.Type, "%s", change.Message)
+	}
+}
+
+func intervalOf(source *gitopsv1alpha1.GitSource) time.Duration {
+	if d := source.Spec.Interval.Duration; d > 0 {
+		return d
+	}
+	return defaultInterval
+}
+
+func timeoutOf(source *gitopsv1alpha1.GitSource) time.Duration {
+	if t := source.Spec.Timeout; t != nil && t.Duration > 0 {
+		return t.Duration
+	}
+	return defaultTimeout
+}
+
+func refOf(ref *gitopsv1alpha1.GitRef) gitsource.Ref {
+	if ref == nil {
+		return gitsource.Ref{}
+	}
+	return gitsource.Ref{Branch: ref.Branch, Tag: ref.Tag, SemVer: ref.SemVer, Name: ref.Name, Commit: ref.Commit}
+}
+
+func apps(n int) string {
+	if n == 1 {
+		return "1 app"
+	}
+	return fmt.Sprintf("%d apps", n)
+}
+
+// oneLine makes a description of a message that may have several lines.
+func oneLine(message string) string { return strings.Join(strings.Fields(message), " ") }

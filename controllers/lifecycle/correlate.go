@@ -1,0 +1,116 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
+	"github.com/keptn/gitops/gitsource"
+	"github.com/keptn/gitops/gitsource/manifest"
+)
+
+// match is the commit that explains a rollout, and by what evidence.
+type match struct {
+	commit   *gitsource.Commit
+	evidence lifecyclev1.Evidence
+}
+
+// correlate finds the commit that explains the workloads that changed: the one
+// that renders their pod templates, else the one that their annotations name.
+// It returns nil where there is none.
+func (r *Reconciler) correlate(ctx context.Context, s *scope, changed []*workload) (*match, error) {
+	start := latest(changed)
+	var tooNew, named *match
+	searched := 0
+	for c, err := range s.appCommits(ctx, "") {
+		if err != nil {
+			return nil, fmt.Errorf("search history: %w", err)
+		}
+		if searched++; searched > maxSearched {
+			break
+		}
+		if named == nil && annotated(changed, c.SHA) {
+			named = &match{c, lifecyclev1.EvidenceAnnotation}
+		}
+		explains, err := r.explains(ctx, s, c, changed)
+		if err != nil {
+			return nil, err
+		}
+		if !explains {
+			continue
+		}
+		if !c.Committer.When.After(start) {
+			return &match{c, lifecyclev1.EvidenceContent}, nil
+		}
+		tooNew = &match{c, lifecyclev1.EvidenceContent}
+	}
+	if tooNew != nil {
+		return tooNew, nil
+	}
+	return named, nil
+}
+
+// explains says whether a commit changed what the app renders to, and renders
+// the pod templates that the changed workloads carry.
+func (r *Reconciler) explains(ctx context.Context, s *scope, c *gitsource.Commit, changed []*workload) (bool, error) {
+	rendered, err := r.workloadsAt(ctx, s, c.SHA)
+	if err != nil || !rendersAll(rendered, changed, s.lc.Namespace) {
+		return false, err
+	}
+	return r.changesWorkloads(ctx, s, c)
+}
+
+// rendersAll says whether each of the live workloads carries a template of the
+// rendered ones.
+func rendersAll(rendered []manifest.Workload, live []*workload, namespace string) bool {
+	for _, w := range live {
+		if !renders(rendered, w, namespace) {
+			return false
+		}
+	}
+	return true
+}
+
+// renders says whether the live workload carries a template of the rendered
+// ones. What is rendered without a namespace belongs to the given one.
+func renders(rendered []manifest.Workload, live *workload, namespace string) bool {
+	for _, w := range rendered {
+		if w.Kind == live.Kind && w.Name == live.Name && orDefault(w.Namespace, namespace) == live.Namespace {
+			return manifest.Matches(w.Template, live.Template)
+		}
+	}
+	return false
+}
+
+func orDefault(value, fallback string) string {
+	if value == "" {
+		return fallback
+	}
+	return value
+}
+
+// minAbbreviation is how many digits of a commit an annotation has to give.
+const minAbbreviation = 7
+
+// annotated says whether all workloads claim to come from the commit.
+func annotated(live []*workload, sha string) bool {
+	for _, w := range live {
+		if len(w.Commit) < minAbbreviation || !strings.HasPrefix(sha, w.Commit) {
+			return false
+		}
+	}
+	return true
+}
+
+// latest is when the last of the templates was written.
+func latest(live []*workload) time.Time {
+	var at time.Time
+	for _, w := range live {
+		if w.WrittenAt.After(at) {
+			at = w.WrittenAt
+		}
+	}
+	return at
+}

@@ -1,0 +1,153 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
+	"github.com/keptn/gitops/gitsource"
+	"github.com/keptn/gitops/gitsource/manifest"
+)
+
+const (
+	// maxCommits is how many commits of an app a Lifecycle keeps in its status.
+	maxCommits = 20
+	// maxSearched is how far back the commit of a rollout is looked for, in
+	// commits that change the app.
+	maxSearched = 200
+)
+
+// readHistory brings the list of the app's commits up to the source's revision.
+func (r *Reconciler) readHistory(ctx context.Context, s *scope) error {
+	rendered, err := r.Repositories.Rendered(ctx, s.repo, s.source.Spec.URL, s.head, s.folder())
+	var problems manifest.Problems
+	if errors.As(err, &problems) {
+		s.problem = problems[0].String()
+	} else if err != nil {
+		return err
+	}
+	s.rendered = rendered
+	if s.observedHead() == s.head {
+		return nil
+	}
+	fresh, err := r.freshCommits(ctx, s, s.observedHead())
+	if errors.Is(err, gitsource.ErrCommitNotFound) {
+		fresh, err = r.freshCommits(ctx, s, "") // history was rewritten, and the commit is gone
+	}
+	if err != nil {
+		return err
+	}
+	s.lc.Status.Commits = merged(fresh, s.lc.Status.Commits)
+	s.lc.Status.ObservedRevision = s.source.Status.ObservedRevision
+	return nil
+}
+
+// freshCommits returns the commits that change the app and came since the last
+// look, newest first; at the first look it is the newest such commit alone.
+func (r *Reconciler) freshCommits(ctx context.Context, s *scope, since string) ([]gitopsv1alpha1.AppCommit, error) {
+	limit := maxCommits
+	if since == "" {
+		limit = 1
+	}
+	var fresh []gitopsv1alpha1.AppCommit
+	for c, err := range s.appCommits(ctx, since) {
+		if err != nil {
+			return nil, fmt.Errorf("read history: %w", err)
+		}
+		changes, err := r.changesWorkloads(ctx, s, c)
+		if err != nil {
+			return nil, err
+		}
+		fresh = append(fresh, gitopsv1alpha1.AppCommit{
+			SHA:              c.SHA,
+			CommittedAt:      metav1.NewTime(c.Committer.When.UTC()),
+			ChangesWorkloads: changes,
+		})
+		if len(fresh) == limit {
+			break
+		}
+	}
+	return fresh, nil
+}
+
+// appCommits yields the commits up to head, and not up to since, that change
+// the app, newest first.
+func (s *scope) appCommits(ctx context.Context, since string) iter.Seq2[*gitsource.Commit, error] {
+	return func(yield func(*gitsource.Commit, error) bool) {
+		for c, err := range s.repo.Log(ctx, gitsource.LogOptions{From: s.head, Until: since, Paths: s.inputs()}) {
+			mine := true
+			if err == nil {
+				mine, err = s.changesApp(ctx, c)
+			}
+			if (mine || err != nil) && !yield(c, err) {
+				return
+			}
+		}
+	}
+}
+
+// changesApp says whether a commit changes the app's lifecycle.yaml, or a file
+// that what it renders to depends on.
+func (s *scope) changesApp(ctx context.Context, c *gitsource.Commit) (bool, error) {
+	paths, err := s.repo.ChangedPaths(ctx, c.SHA)
+	if err != nil {
+		return false, fmt.Errorf("read what %s changes: %w", short(c.SHA), err)
+	}
+	return slices.ContainsFunc(paths, func(path string) bool {
+		return path == s.file() || s.rendered.DependsOn(path)
+	}), nil
+}
+
+// changesWorkloads says whether a commit renders other workloads than its first
+// parent does.
+func (r *Reconciler) changesWorkloads(ctx context.Context, s *scope, c *gitsource.Commit) (bool, error) {
+	now, err := r.digests(ctx, s, c.SHA)
+	if err != nil || len(c.Parents) == 0 {
+		return len(now) > 0, err
+	}
+	before, err := r.digests(ctx, s, c.Parents[0])
+	return !slices.Equal(now, before), err
+}
+
+// digests identify the workloads that a commit renders to.
+func (r *Reconciler) digests(ctx context.Context, s *scope, sha string) ([]string, error) {
+	workloads, err := r.workloadsAt(ctx, s, sha)
+	if err != nil {
+		return nil, err
+	}
+	digests := make([]string, len(workloads))
+	for i, w := range workloads {
+		digests[i] = w.Digest()
+	}
+	return digests, nil
+}
+
+// workloadsAt returns what a commit renders to: nothing where it does not
+// render.
+func (r *Reconciler) workloadsAt(ctx context.Context, s *scope, sha string) ([]manifest.Workload, error) {
+	rendered, err := r.Repositories.Rendered(ctx, s.repo, s.source.Spec.URL, sha, s.folder())
+	var problems manifest.Problems
+	if errors.As(err, &problems) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return rendered.Workloads, nil
+}
+
+// merged puts fresh commits before known ones, each once, and keeps the newest.
+func merged(fresh, known []gitopsv1alpha1.AppCommit) []gitopsv1alpha1.AppCommit {
+	all := slices.Clone(fresh)
+	for _, c := range known {
+		if !slices.ContainsFunc(all, func(f gitopsv1alpha1.AppCommit) bool { return f.SHA == c.SHA }) {
+			all = append(all, c)
+		}
+	}
+	return all[:min(len(all), maxCommits)]
+}

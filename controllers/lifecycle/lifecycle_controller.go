@@ -1,0 +1,232 @@
+// Package lifecycle follows commits into the cluster: it ties the rollouts of an
+// app's workloads to the commits they come from (Lifecycle), walks each delivery
+// through its phases (KeptnAppVersion), and has it judged (KeptnEvaluation).
+// It never changes a workload.
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
+	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
+	"github.com/keptn/gitops/controllers/apply"
+	"github.com/keptn/gitops/controllers/condition"
+	"github.com/keptn/gitops/controllers/report"
+	"github.com/keptn/gitops/controllers/repository"
+	"github.com/keptn/gitops/gitsource"
+	"github.com/keptn/gitops/gitsource/manifest"
+)
+
+// Reconciler follows the commits of one app, which is a Lifecycle, into the
+// cluster, and says on them how far they have come.
+type Reconciler struct {
+	client.Client
+
+	Clock        clock.PassiveClock
+	Events       events.EventRecorder
+	Repositories *repository.Repositories
+	Reporter     *report.Reporter
+	// Fetch asks for a look at the remote of a GitSource, since something runs
+	// that no known commit explains.
+	Fetch func(source types.NamespacedName)
+
+	news chan event.GenericEvent
+}
+
+// scope is what one reconcile of a Lifecycle works on; each step fills in what
+// it is named for.
+type scope struct {
+	lc     *gitopsv1alpha1.Lifecycle
+	source *gitopsv1alpha1.GitSource
+	repo   *gitsource.Repository
+	now    time.Time
+	// head is the newest commit of the source.
+	head string
+	// rendered is what the app renders to at head, and on what that depends;
+	// problem says why it renders to nothing.
+	rendered *manifest.Rendered
+	problem  string
+	// live are the app's workloads that exist and may be governed.
+	live []*workload
+	// denied are namespaces that do not agree to be governed.
+	denied []string
+	// deliveries of the app, newest first.
+	deliveries []lifecyclev1.KeptnAppVersion
+	// recheck is when to look again if no event will tell; zero is never.
+	recheck time.Duration
+}
+
+// folder is the folder that deploys the app.
+func (s *scope) folder() string { return s.lc.Annotations[gitopsv1alpha1.PathAnnotation] }
+
+// file is the lifecycle.yaml of the app.
+func (s *scope) file() string { return s.lc.Annotations[gitopsv1alpha1.FileAnnotation] }
+
+// inputs are the files and folders of which a commit has to change one to change
+// the app.
+func (s *scope) inputs() []string {
+	inputs := []string{s.file()}
+	for _, input := range s.rendered.Inputs {
+		inputs = append(inputs, path.Clean(input))
+	}
+	return inputs
+}
+
+// observedHead is the commit up to which commits have been looked at.
+func (s *scope) observedHead() string {
+	revision, err := gitsource.ParseRevision(s.lc.Status.ObservedRevision)
+	if err != nil {
+		return ""
+	}
+	return revision.Commit
+}
+
+// lookAgain notes that the reconcile is wanted again after d at the latest.
+func (s *scope) lookAgain(d time.Duration) {
+	if d > 0 && (s.recheck == 0 || d < s.recheck) {
+		s.recheck = d
+	}
+}
+
+// +kubebuilder:rbac:groups=gitops.keptn.sh,resources=lifecycles,verbs=get;list;watch;create;update;patch;delete
+// +kubebuilder:rbac:groups=gitops.keptn.sh,resources=lifecycles/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+
+// SetupWithManager registers the reconciler and what wakes it: its own object,
+// a new revision of its source, its workloads, its deliveries, the consent of a
+// namespace, and news from the forge.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options) error {
+	r.news = make(chan event.GenericEvent)
+	b := ctrl.NewControllerManagedBy(mgr).
+		Named("lifecycle").
+		For(&gitopsv1alpha1.Lifecycle{}, builder.WithPredicates(changedByOthers())).
+		Watches(&gitopsv1alpha1.GitSource{}, r.wake(bySource), builder.WithPredicates(newRevision())).
+		Watches(&lifecyclev1.KeptnAppVersion{}, handler.EnqueueRequestsFromMapFunc(lifecycleOfDelivery)).
+		Watches(&corev1.Namespace{}, r.wakeByNamespace(), builder.WithPredicates(predicate.AnnotationChangedPredicate{})).
+		WatchesRawSource(source.Channel(r.news, &handler.EnqueueRequestForObject{})).
+		WithOptions(opts)
+	for kind, object := range workloadObjects {
+		b = b.Watches(object(), r.wakeByWorkload(kind), builder.WithPredicates(newGeneration()))
+	}
+	return b.Complete(r)
+}
+
+// steps are what is done with a Lifecycle, first to last. Each works on what the
+// ones above it found.
+func steps() []func(*Reconciler, context.Context, *scope) error {
+	return []func(*Reconciler, context.Context, *scope) error{
+		(*Reconciler).readHistory,
+		(*Reconciler).observeWorkloads,
+		(*Reconciler).readDeliveries,
+		(*Reconciler).tieToCommit,
+		(*Reconciler).pruneDeliveries,
+		(*Reconciler).reportStatuses,
+	}
+}
+
+// Reconcile brings the app's deliveries and what commits show of them up to date.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	lc := &gitopsv1alpha1.Lifecycle{}
+	lc.Namespace, lc.Name = req.Namespace, req.Name
+	err := r.Get(ctx, req.NamespacedName, lc)
+	if apierrors.IsNotFound(err) {
+		r.Reporter.Forget(lc)
+		return reconcile.Result{}, nil
+	}
+	if err != nil || !lc.DeletionTimestamp.IsZero() {
+		return reconcile.Result{}, err
+	}
+	before := lc.DeepCopy()
+	recheck, err := r.follow(ctx, lc)
+	lc.Status.ObservedGeneration = lc.Generation
+	_, patchErr := apply.Status(ctx, r.Client, before, lc)
+	if err := errors.Join(err, patchErr); err != nil {
+		return reconcile.Result{}, err
+	}
+	announce(r.Events, before, lc)
+	return reconcile.Result{RequeueAfter: recheck}, nil
+}
+
+// follow brings the status up to date, in memory.
+func (r *Reconciler) follow(ctx context.Context, lc *gitopsv1alpha1.Lifecycle) (time.Duration, error) {
+	name := lc.Labels[gitopsv1alpha1.SourceLabel]
+	if name == "" {
+		condition.Summarize(lc, condition.Ready(gitopsv1alpha1.ReadFromGitReason,
+			"this object has no effect: a GitSource reads the same file from Git"))
+		return 0, nil
+	}
+	s := &scope{lc: lc, source: &gitopsv1alpha1.GitSource{}, now: r.Clock.Now()}
+	if err := r.Get(ctx, types.NamespacedName{Namespace: lc.Namespace, Name: name}, s.source); err != nil {
+		return 0, client.IgnoreNotFound(err)
+	}
+	revision, err := gitsource.ParseRevision(s.source.Status.ObservedRevision)
+	if err != nil {
+		return 0, nil //nolint:nilerr // the source has not been read yet, and wakes us when it is
+	}
+	s.head = revision.Commit
+	if s.repo, err = r.Repositories.Open(ctx, s.source); err != nil {
+		return 0, err
+	}
+	for _, step := range steps() {
+		if err := step(r, ctx, s); err != nil {
+			condition.Summarize(lc, condition.Waiting(meta.ProgressingWithRetryReason, "%v", err))
+			return 0, err
+		}
+	}
+	condition.Summarize(lc, s.outcome())
+	return s.recheck, nil
+}
+
+// outcome says how the app stands.
+func (s *scope) outcome() condition.Outcome {
+	switch {
+	case s.problem != "":
+		return condition.Failed(gitopsv1alpha1.InvalidManifestReason, "%s", s.problem)
+	case len(s.denied) > 0:
+		return condition.Failed(gitopsv1alpha1.AccessDeniedReason,
+			"namespace %q does not agree to be governed from %q: list it in the GitSource's targetNamespaces, and annotate it with %s: %s",
+			s.denied[0], s.lc.Namespace, gitopsv1alpha1.AllowFromAnnotation, s.lc.Namespace)
+	case len(s.rendered.Workloads) == 0:
+		return condition.Failed(gitopsv1alpha1.NoWorkloadsReason,
+			"%s renders to no Deployment, StatefulSet or DaemonSet", path.Join("/", s.folder()))
+	case len(s.deliveries) == 0:
+		return condition.Waiting(reasonWaiting, "waiting for the first rollout")
+	}
+	newest := &s.deliveries[0].Status
+	message := fmt.Sprintf("%s: %s", s.deliveries[0].Spec.Version, decisive(newest).Message)
+	switch {
+	case newest.Status.Passed():
+		return condition.Ready(decisive(newest).Reason, "%s", message)
+	case newest.Status.Completed():
+		return condition.Failed(decisive(newest).Reason, "%s", message)
+	default:
+		return condition.Waiting(reasonProgressing, "%s", message)
+	}
+}
+
+// announce emits an event for every condition whose status or reason changed.
+func announce(recorder events.EventRecorder, before, after *gitopsv1alpha1.Lifecycle) {
+	for _, change := range condition.Changes(before.Status.Conditions, after.Status.Conditions) {
+		recorder.Eventf(after, nil, change.EventType(), change.Reason, change.Type, "%s", change.Message)
+	}
+}

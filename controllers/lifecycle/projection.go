@@ -1,0 +1,130 @@
+package lifecycle
+
+import (
+	"fmt"
+	"time"
+
+	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
+	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
+	"github.com/keptn/gitops/gitsource/forge"
+)
+
+// The contexts of an app, below <prefix>/<environment>/<app>/. They are public
+// API: branch protection refers to them.
+const (
+	deploymentContext     = "deployment"
+	postDeploymentContext = "post-deployment"
+)
+
+// projected is what the commits of an app should show. It reads no clock and no
+// cluster. Deliveries are newest first, and so are commits.
+func projected(prefix string, commits []gitopsv1alpha1.AppCommit, deliveries []lifecyclev1.KeptnAppVersion) []forge.Status {
+	var statuses []forge.Status
+	var superseding *lifecyclev1.KeptnAppVersion // the delivery of the nearest newer commit
+	for i := range commits {
+		c := &commits[i]
+		kav := deliveryOf(deliveries, c.SHA)
+		said := commitStatuses(c, kav, superseding)
+		for j := range said {
+			said[j].Commit = c.SHA
+			said[j].Context = prefix + "/" + said[j].Context
+		}
+		statuses = append(statuses, said...)
+		if kav != nil {
+			superseding = kav
+		}
+	}
+	return statuses
+}
+
+// deliveryOf returns the newest delivery of a commit, or nil.
+func deliveryOf(deliveries []lifecyclev1.KeptnAppVersion, sha string) *lifecyclev1.KeptnAppVersion {
+	for i := range deliveries {
+		if c := deliveries[i].Spec.Commit; c != nil && c.SHA == sha {
+			return &deliveries[i]
+		}
+	}
+	return nil
+}
+
+func commitStatuses(c *gitopsv1alpha1.AppCommit, kav, superseding *lifecyclev1.KeptnAppVersion) []forge.Status {
+	switch {
+	case kav != nil:
+		return deliveryStatuses(kav, superseding)
+	case !c.ChangesWorkloads:
+		return []forge.Status{{Context: deploymentContext, State: forge.Success, Description: "workloads unchanged", Time: c.CommittedAt.Time}}
+	case superseding != nil:
+		return []forge.Status{{
+			Context: deploymentContext, State: forge.Success, Time: superseding.CreationTimestamp.Time,
+			Description: "superseded by " + superseding.Spec.Version,
+		}}
+	default:
+		return []forge.Status{{Context: deploymentContext, State: forge.Pending, Description: "waiting for the rollout", Time: c.CommittedAt.Time}}
+	}
+}
+
+// deliveryStatuses is what the commit of a delivery should show.
+func deliveryStatuses(kav, superseding *lifecyclev1.KeptnAppVersion) []forge.Status {
+	statuses := []forge.Status{phaseStatus(kav, superseding, deploymentContext, lifecyclev1.PhaseAppDeploy)}
+	if hasChecks(kav) {
+		decisive := lifecyclev1.PhaseAppPostDeployEvaluations
+		if soak := kav.Phase(lifecyclev1.PhaseAppSoak); soak != nil && !soak.State.Passed() {
+			decisive = lifecyclev1.PhaseAppSoak
+		}
+		statuses = append(statuses, phaseStatus(kav, superseding, postDeploymentContext, decisive))
+	}
+	return statuses
+}
+
+// hasChecks says whether anything is checked after the rollout.
+func hasChecks(kav *lifecyclev1.KeptnAppVersion) bool {
+	return len(kav.Spec.PostDeploymentPolicies) > 0 || kav.Spec.Soak != nil || kav.Spec.Problem != ""
+}
+
+// phaseStates are the states of a phase in the words of forges.
+var phaseStates = map[lifecyclev1.KeptnState]forge.State{
+	lifecyclev1.StatePending:     forge.Pending,
+	lifecyclev1.StateProgressing: forge.Pending,
+	lifecyclev1.StateSucceeded:   forge.Success,
+	lifecyclev1.StateWarning:     forge.Warning,
+	lifecyclev1.StateFailed:      forge.Failure,
+	lifecyclev1.StateUnknown:     forge.Error,
+	lifecyclev1.StateDeprecated:  forge.Error,
+}
+
+func phaseStatus(kav, superseding *lifecyclev1.KeptnAppVersion, context string, name lifecyclev1.Phase) forge.Status {
+	rec := kav.Phase(name)
+	if rec == nil {
+		rec = &lifecyclev1.PhaseRecord{State: lifecyclev1.StatePending}
+	}
+	return forge.Status{
+		Context:     context,
+		State:       phaseStates[rec.State],
+		Description: described(rec, superseding),
+		Time:        timeOf(kav, rec),
+	}
+}
+
+func described(rec *lifecyclev1.PhaseRecord, superseding *lifecyclev1.KeptnAppVersion) string {
+	switch {
+	case rec.Reason == reasonSuperseded && superseding != nil:
+		return fmt.Sprintf("superseded by %s before it was done", superseding.Spec.Version)
+	case rec.State == lifecyclev1.StatePending:
+		return "waiting for the rollout"
+	default:
+		return rec.Message
+	}
+}
+
+// timeOf is when the state of a phase came about, as far as the record tells. An
+// attempt that begins is later than the verdict of the one before it.
+func timeOf(kav *lifecyclev1.KeptnAppVersion, rec *lifecyclev1.PhaseRecord) time.Time {
+	switch {
+	case rec.EndTime != nil:
+		return rec.EndTime.Time
+	case rec.StartTime != nil:
+		return rec.StartTime.Time
+	default:
+		return kav.CreationTimestamp.Time
+	}
+}

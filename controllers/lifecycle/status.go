@@ -1,0 +1,26 @@
+package lifecycle
+
+import (
+	"context"
+
+	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
+	"github.com/keptn/gitops/controllers/condition"
+	"github.com/keptn/gitops/controllers/repository"
+	"github.com/keptn/gitops/gitsource/forge"
+)
+
+// reportStatuses has commits show how far they have come. A forge that cannot
+// be reached is no error: it delays no rollout.
+func (r *Reconciler) reportStatuses(ctx context.Context, s *scope) error {
+	prefix := repository.ContextPrefix(s.source) + "/" + s.lc.Spec.App
+	wanted := projected(prefix, s.lc.Status.Commits, s.deliveries)
+	if len(wanted) == 0 {
+		return nil
+	}
+	to := func() (forge.Destination, error) { return r.Repositories.Destination(ctx, s.source) }
+	reported, outcome := r.Reporter.Sync(s.lc, r.news, to, wanted, s.lc.Status.Reported)
+	s.lc.Status.Reported = reported
+	condition.Set(s.lc, gitopsv1alpha1.ReportedCondition, outcome)
+	s.lookAgain(outcome.Recheck)
+	return nil
+}

@@ -1,0 +1,285 @@
+package lifecycle
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
+	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
+	"github.com/keptn/gitops/controllers/condition"
+)
+
+// defaultMatchTimeout applies where a Lifecycle does not say it.
+const defaultMatchTimeout = 2 * time.Minute
+
+// keptDeliveries is how many ended deliveries are kept beside the newest good one.
+const keptDeliveries = 10
+
+// observeWorkloads reads the workloads that the app renders to, and notes what
+// they carry; what they were tied to stays as long as they carry the same.
+func (r *Reconciler) observeWorkloads(ctx context.Context, s *scope) error {
+	if s.problem != "" {
+		return r.observeKnown(ctx, s)
+	}
+	statuses := make([]gitopsv1alpha1.WorkloadStatus, 0, len(s.rendered.Workloads))
+	for _, rendered := range s.rendered.Workloads {
+		key := types.NamespacedName{Namespace: orDefault(rendered.Namespace, s.lc.Namespace), Name: rendered.Name}
+		status := gitopsv1alpha1.WorkloadStatus{Kind: rendered.Kind, Namespace: key.Namespace, Name: key.Name}
+		allowed, err := r.allowed(ctx, s.source, key.Namespace)
+		if err != nil {
+			return err
+		}
+		if !allowed {
+			s.denied = append(s.denied, key.Namespace)
+			statuses = append(statuses, status)
+			continue
+		}
+		live, err := seeWorkload(ctx, r, rendered.Kind, key)
+		if err != nil {
+			return err
+		}
+		if live != nil {
+			s.live = append(s.live, live)
+			carry(&status, s.lc.Status.Workloads, live)
+		}
+		statuses = append(statuses, status)
+	}
+	s.lc.Status.Workloads = statuses
+	return nil
+}
+
+// observeKnown reads the workloads that the app rendered to when it last did.
+func (r *Reconciler) observeKnown(ctx context.Context, s *scope) error {
+	for i := range s.lc.Status.Workloads {
+		status := &s.lc.Status.Workloads[i]
+		live, err := seeWorkload(ctx, r, status.Kind, types.NamespacedName{Namespace: status.Namespace, Name: status.Name})
+		if err != nil {
+			return err
+		}
+		if live != nil {
+			s.live = append(s.live, live)
+			carry(status, s.lc.Status.Workloads, live)
+		}
+	}
+	return nil
+}
+
+// carry fills in the status of a live workload: as known where it carries the
+// same template, anew where it does not.
+func carry(status *gitopsv1alpha1.WorkloadStatus, known []gitopsv1alpha1.WorkloadStatus, live *workload) {
+	if was := statusOf(known, live); was != nil && was.TemplateHash == live.TemplateHash && was.Since != nil {
+		*status = *was
+		live.WrittenAt = was.Since.Time
+		return
+	}
+	status.TemplateHash = live.TemplateHash
+	status.Since = timestamp(live.WrittenAt)
+}
+
+func statusOf(statuses []gitopsv1alpha1.WorkloadStatus, w *workload) *gitopsv1alpha1.WorkloadStatus {
+	for i := range statuses {
+		s := &statuses[i]
+		if s.Kind == w.Kind && s.Namespace == w.Namespace && s.Name == w.Name {
+			return s
+		}
+	}
+	return nil
+}
+
+// allowed says whether a source may govern a namespace: its own, or one that it
+// targets and that agrees.
+func (r *Reconciler) allowed(ctx context.Context, source *gitopsv1alpha1.GitSource, namespace string) (bool, error) {
+	if namespace == source.Namespace {
+		return true, nil
+	}
+	if !slices.Contains(source.Spec.TargetNamespaces, namespace) {
+		return false, nil
+	}
+	var ns corev1.Namespace
+	if err := r.Get(ctx, types.NamespacedName{Name: namespace}, &ns); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	for _, from := range strings.Split(ns.Annotations[gitopsv1alpha1.AllowFromAnnotation], ",") {
+		if strings.TrimSpace(from) == source.Namespace {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// readDeliveries lists the app's deliveries, newest first.
+func (r *Reconciler) readDeliveries(ctx context.Context, s *scope) error {
+	var list lifecyclev1.KeptnAppVersionList
+	if err := r.List(ctx, &list, client.MatchingFields{byLifecycle: s.lc.Namespace + "/" + s.lc.Name}); err != nil {
+		return fmt.Errorf("list deliveries: %w", err)
+	}
+	s.deliveries = list.Items
+	slices.SortFunc(s.deliveries, func(a, b lifecyclev1.KeptnAppVersion) int {
+		return cmp.Or(rolloutStart(&b).Compare(rolloutStart(&a)), b.CreationTimestamp.Compare(a.CreationTimestamp.Time), cmp.Compare(b.Spec.Revision, a.Spec.Revision))
+	})
+	return nil
+}
+
+func rolloutStart(kav *lifecyclev1.KeptnAppVersion) time.Time {
+	if kav.Spec.RolloutStartedAt == nil {
+		return kav.CreationTimestamp.Time
+	}
+	return kav.Spec.RolloutStartedAt.Time
+}
+
+// tieToCommit ties what newly runs to the commit that explains it, and sees to
+// it that the commit's delivery is recorded.
+func (r *Reconciler) tieToCommit(ctx context.Context, s *scope) error {
+	untied := s.untied()
+	if len(untied) == 0 {
+		s.setMatched(nil)
+		return r.completeNewest(ctx, s)
+	}
+	found, tied, err := r.explanation(ctx, s, untied)
+	if err != nil {
+		return err
+	}
+	if found == nil {
+		return r.unmatched(ctx, s, untied)
+	}
+	if err := r.deliver(ctx, s, found, tied); err != nil {
+		return err
+	}
+	for _, w := range tied {
+		statusOf(s.lc.Status.Workloads, w).Commit = found.commit.SHA
+	}
+	s.setMatched(s.untied())
+	return nil
+}
+
+// explanation finds the commit that explains all that is untied; where there is
+// none, the one that explains what came since the last thing nobody explained.
+func (r *Reconciler) explanation(ctx context.Context, s *scope, untied []*workload) (*match, []*workload, error) {
+	found, err := r.correlate(ctx, s, untied)
+	if found != nil || err != nil || s.lc.Status.UnmatchedSince == nil {
+		return found, untied, err
+	}
+	var fresh []*workload
+	for _, w := range untied {
+		if w.WrittenAt.After(s.lc.Status.UnmatchedSince.Time) {
+			fresh = append(fresh, w)
+		}
+	}
+	if len(fresh) == 0 || len(fresh) == len(untied) {
+		return nil, nil, nil
+	}
+	found, err = r.correlate(ctx, s, fresh)
+	return found, fresh, err
+}
+
+// untied are the live workloads that are not tied to a commit.
+func (s *scope) untied() []*workload {
+	var untied []*workload
+	for _, w := range s.live {
+		if statusOf(s.lc.Status.Workloads, w).Commit == "" {
+			untied = append(untied, w)
+		}
+	}
+	return untied
+}
+
+// unmatched says that no commit explains what runs, and has the remote looked at
+// for one: once for each template.
+func (r *Reconciler) unmatched(ctx context.Context, s *scope, untied []*workload) error {
+	s.setMatched(untied)
+	newest := latest(untied)
+	if left := newest.Add(matchTimeout(s.lc)).Sub(s.now); left > 0 {
+		s.lookAgain(left)
+	}
+	if s.lc.Status.UnmatchedSince == nil || s.lc.Status.UnmatchedSince.Time.Before(newest) {
+		s.lc.Status.UnmatchedSince = timestamp(newest)
+		r.Fetch(client.ObjectKeyFromObject(s.source))
+	}
+	return r.completeNewest(ctx, s)
+}
+
+func matchTimeout(lc *gitopsv1alpha1.Lifecycle) time.Duration {
+	if t := lc.Spec.MatchTimeout; t != nil {
+		return t.Duration
+	}
+	return defaultMatchTimeout
+}
+
+// setMatched writes the condition Matched: Unknown while a commit may still
+// turn up, False once the time for it is over.
+func (s *scope) setMatched(untied []*workload) {
+	switch {
+	case len(s.live) == 0:
+		condition.Remove(s.lc, gitopsv1alpha1.MatchedCondition)
+	case len(untied) == 0:
+		s.lc.Status.UnmatchedSince = nil
+		condition.Set(s.lc, gitopsv1alpha1.MatchedCondition, condition.Ready(gitopsv1alpha1.MatchedCondition, "commits explain all that runs"))
+	default:
+		o := condition.Waiting("Searching", "%s", notExplained(untied, s.head))
+		if !s.now.Before(latest(untied).Add(matchTimeout(s.lc))) {
+			o = condition.Failed(gitopsv1alpha1.UnmatchedReason, "%s", notExplained(untied, s.head))
+		}
+		condition.Set(s.lc, gitopsv1alpha1.MatchedCondition, o)
+	}
+}
+
+func notExplained(untied []*workload, head string) string {
+	names := make([]string, len(untied))
+	for i, w := range untied {
+		names[i] = w.String()
+	}
+	return fmt.Sprintf("no commit up to %s renders the pod template of %s", short(head), strings.Join(names, ", "))
+}
+
+// pruneDeliveries deletes the oldest ended deliveries, but never the newest good
+// one, which is the baseline of the next.
+func (r *Reconciler) pruneDeliveries(ctx context.Context, s *scope) error {
+	ended, good := 0, false
+	kept := s.deliveries[:0]
+	for i := range s.deliveries {
+		kav := s.deliveries[i]
+		if !kav.Status.Status.Completed() {
+			kept = append(kept, kav)
+			continue
+		}
+		ended++
+		newestGood := !good && kav.Status.Status.Passed()
+		good = good || newestGood
+		if ended <= keptDeliveries || newestGood {
+			kept = append(kept, kav)
+			continue
+		}
+		if err := r.Delete(ctx, &kav); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("prune delivery %s: %w", kav.Name, err)
+		}
+	}
+	s.deliveries = kept
+	return nil
+}
+
+// known says whether the status lists a commit already.
+func known(commits []gitopsv1alpha1.AppCommit, sha string) bool {
+	return slices.ContainsFunc(commits, func(c gitopsv1alpha1.AppCommit) bool { return c.SHA == sha })
+}
+
+// remember adds a delivered commit to the list where it fell out of it.
+func remember(commits []gitopsv1alpha1.AppCommit, sha string, at time.Time) []gitopsv1alpha1.AppCommit {
+	if known(commits, sha) {
+		return commits
+	}
+	added := append(slices.Clone(commits), gitopsv1alpha1.AppCommit{SHA: sha, CommittedAt: metav1.NewTime(at.UTC()), ChangesWorkloads: true})
+	slices.SortStableFunc(added, func(a, b gitopsv1alpha1.AppCommit) int { return b.CommittedAt.Compare(a.CommittedAt.Time) })
+	if len(added) > maxCommits && added[len(added)-1].SHA == sha {
+		return append(added[:maxCommits-1], added[len(added)-1])
+	}
+	return added[:min(len(added), maxCommits)]
+}

@@ -1,0 +1,208 @@
+// Package report brings what objects want commits to show to their forges, and
+// what became of it back to the objects. It compares and records; what a commit
+// should show is its callers' to say.
+package report
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
+	"github.com/keptn/gitops/controllers/condition"
+	"github.com/keptn/gitops/controllers/repository"
+	"github.com/keptn/gitops/gitsource/forge"
+)
+
+// again is how long a status that a forge has refused is left alone.
+const again = time.Minute
+
+// reportedReason is the reason of a condition that all is reported.
+const reportedReason = "Reported"
+
+// Reporter sends statuses through one queue per forge host, and keeps their
+// results until the objects have recorded them. It is safe for concurrent use.
+type Reporter struct {
+	queues *forge.Queues
+	clock  clock.PassiveClock
+
+	mu      sync.Mutex
+	owners  map[string]*owner
+	stopped chan struct{}
+}
+
+// owner is an object with statuses under way.
+type owner struct {
+	object client.Object
+	wake   chan<- event.GenericEvent
+	// results of statuses that the object has not recorded yet.
+	results map[key]result
+}
+
+type result struct {
+	forge.Result
+	at time.Time
+}
+
+// key is one context of one commit.
+type key struct{ commit, context string }
+
+// New returns a Reporter whose queues have the given options.
+func New(c clock.PassiveClock, options ...forge.Option) *Reporter {
+	r := &Reporter{clock: c, owners: map[string]*owner{}, stopped: make(chan struct{})}
+	r.queues = forge.NewQueues(r.handle, options...)
+	return r
+}
+
+// Start delivers statuses until ctx is done. It implements manager.Runnable, and
+// runs where the controllers run.
+func (r *Reporter) Start(ctx context.Context) error {
+	defer close(r.stopped)
+	return r.queues.Run(ctx)
+}
+
+// Destination opens the way to a forge, where there is something to report.
+type Destination func() (forge.Destination, error)
+
+// Sync puts into the queue what is wanted and not yet reported, and returns what
+// is reported now, with an outcome for the condition Reported. It never waits
+// for a forge: object is sent through wake once there is news.
+func (r *Reporter) Sync(object client.Object, wake chan<- event.GenericEvent, to Destination, wanted []forge.Status, reported []gitopsv1alpha1.ReportedStatus) ([]gitopsv1alpha1.ReportedStatus, condition.Outcome) {
+	name := nameOf(object)
+	recorded := make(map[key]gitopsv1alpha1.ReportedStatus, len(reported))
+	for _, s := range reported {
+		recorded[key{s.Commit, s.Context}] = s
+	}
+	now := make([]gitopsv1alpha1.ReportedStatus, 0, len(wanted))
+	var open []forge.Status
+	var failure error
+	for _, status := range wanted {
+		k := key{status.Commit, status.Context}
+		last := r.take(name, k, recorded[k])
+		if last.Outcome != "" && last.Err == nil {
+			recorded[k] = entry(last.Item.Status)
+		}
+		was, ok := recorded[k]
+		if ok {
+			now = append(now, was)
+		}
+		if ok && says(was, status) {
+			continue
+		}
+		if last.Err != nil {
+			failure = fmt.Errorf("%s on %.7s: %w", k.context, k.commit, last.Err)
+		}
+		if last.Err == nil || !last.Item.Status.Same(status) || r.clock.Since(last.at) >= again {
+			open = append(open, status)
+		}
+	}
+	return now, r.send(object, wake, to, open, failure)
+}
+
+// send puts statuses into the queue, and says how reporting stands; failure is
+// the last answer of the forge where it was none.
+func (r *Reporter) send(object client.Object, wake chan<- event.GenericEvent, to Destination, open []forge.Status, failure error) condition.Outcome {
+	if len(open) > 0 {
+		destination, err := to()
+		if err != nil {
+			return unable(err)
+		}
+		for _, status := range open {
+			r.put(object, wake, forge.Item{Owner: nameOf(object), Destination: destination, Status: status})
+		}
+	}
+	switch {
+	case failure != nil:
+		return condition.Failed(gitopsv1alpha1.ForgeFailedReason, "%v", failure).In(again)
+	case len(open) > 0:
+		return condition.Waiting("Reporting", "%s on %.7s is on its way", open[0].Context, open[0].Commit)
+	default:
+		return condition.Ready(reportedReason, "commits show all that is known")
+	}
+}
+
+// put hands one status to the queue of its host.
+func (r *Reporter) put(object client.Object, wake chan<- event.GenericEvent, item forge.Item) {
+	r.mu.Lock()
+	if r.owners[item.Owner] == nil {
+		r.owners[item.Owner] = &owner{object: object.DeepCopyObject().(client.Object), wake: wake, results: map[key]result{}} //nolint:forcetypeassert // a copy has the type of its original
+	}
+	r.mu.Unlock()
+	r.queues.Put(item)
+}
+
+// take returns the last result for a context, and drops it once the object has
+// recorded it: a result that was read but not written down is read again.
+func (r *Reporter) take(name string, k key, recorded gitopsv1alpha1.ReportedStatus) result {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	o := r.owners[name]
+	if o == nil {
+		return result{}
+	}
+	last, ok := o.results[k]
+	if ok && last.Err == nil && says(recorded, last.Item.Status) {
+		delete(o.results, k)
+		return result{}
+	}
+	return last
+}
+
+// Forget drops what is kept for an object that is gone.
+func (r *Reporter) Forget(object client.Object) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.owners, nameOf(object))
+}
+
+// handle keeps a result and wakes its owner.
+func (r *Reporter) handle(res forge.Result) {
+	r.mu.Lock()
+	o := r.owners[res.Item.Owner]
+	if o != nil {
+		o.results[key{res.Item.Status.Commit, res.Item.Status.Context}] = result{Result: res, at: r.clock.Now()}
+	}
+	r.mu.Unlock()
+	if o == nil {
+		return
+	}
+	select {
+	case o.wake <- event.GenericEvent{Object: o.object}:
+	case <-r.stopped:
+	}
+}
+
+// says tells whether a record says the same as a status.
+func says(was gitopsv1alpha1.ReportedStatus, s forge.Status) bool {
+	return was.State == string(s.State) && was.Description == s.Description && was.Commit == s.Commit
+}
+
+func entry(s forge.Status) gitopsv1alpha1.ReportedStatus {
+	return gitopsv1alpha1.ReportedStatus{
+		Commit:      s.Commit,
+		Context:     s.Context,
+		State:       string(s.State),
+		Description: s.Description,
+		Time:        metav1.NewTime(s.Time.UTC().Truncate(time.Second)),
+	}
+}
+
+func nameOf(object client.Object) string {
+	return fmt.Sprintf("%T/%s", object, client.ObjectKeyFromObject(object))
+}
+
+// unable is the outcome that there is no way to report.
+func unable(err error) condition.Outcome {
+	reason := gitopsv1alpha1.ForgeFailedReason
+	if errors.Is(err, repository.ErrNoCredentials) || errors.Is(err, repository.ErrSecret) {
+		reason = gitopsv1alpha1.NoCredentialsReason
+	}
+	return condition.Failed(reason, "%v", err).In(again)
+}
