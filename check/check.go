@@ -28,7 +28,7 @@ func Tree(ctx context.Context, fsys fs.FS, paths []string) (*manifest.Found, err
 	wrong := map[string]manifest.Problems{}
 	for _, file := range found.Files {
 		for i := range file.Policies {
-			problems := ofPolicy(file, &file.Policies[i])
+			problems := Policy(file, &file.Policies[i])
 			wrong[file.Policies[i].Name] = append(wrong[file.Policies[i].Name], problems...)
 			found.Problems = append(found.Problems, problems...)
 		}
@@ -44,8 +44,8 @@ func Tree(ctx context.Context, fsys fs.FS, paths []string) (*manifest.Found, err
 	return found, nil
 }
 
-// ofPolicy compiles one policy of a file, and places what is wrong with it.
-func ofPolicy(file *manifest.File, p *v1alpha1.SLOPolicy) manifest.Problems {
+// Policy compiles one policy of a file, and places what is wrong with it.
+func Policy(file *manifest.File, p *v1alpha1.SLOPolicy) manifest.Problems {
 	_, err := policy.Compile(p.Name, p.Spec)
 	var wrong policy.Problems
 	if !errors.As(err, &wrong) {

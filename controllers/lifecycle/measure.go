@@ -32,10 +32,9 @@ const (
 
 // Measurer asks the providers of a namespace for metrics.
 type Measurer struct {
-	// Reader reads KeptnMetricsProviders.
+	// Reader reads KeptnMetricsProviders, and Secrets, which it should not cache:
+	// a rotated one counts at once.
 	Reader client.Reader
-	// Secrets reads Secrets, uncached, so that a rotated one counts at once.
-	Secrets client.Reader
 }
 
 // +kubebuilder:rbac:groups=metrics.keptn.sh,resources=keptnmetricsproviders,verbs=get;list;watch
@@ -122,7 +121,7 @@ func (m *Measurer) authenticate(ctx context.Context, provider *metricsv1.KeptnMe
 		return nil
 	}
 	var secret corev1.Secret
-	err := m.Secrets.Get(ctx, types.NamespacedName{Namespace: provider.Namespace, Name: ref.Name}, &secret)
+	err := m.Reader.Get(ctx, types.NamespacedName{Namespace: provider.Namespace, Name: ref.Name}, &secret)
 	if apierrors.IsNotFound(err) {
 		return fmt.Errorf("no Secret %q in namespace %q: create it, or take secretKeyRef away", ref.Name, provider.Namespace)
 	}

@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
-	"github.com/keptn/gitops/gitsource"
 	"github.com/keptn/gitops/gitsource/forge"
 )
 
@@ -84,45 +83,13 @@ func (r *Repositories) client(secret *corev1.Secret) (*http.Client, error) {
 // notes opens the repository as the place of its own Git notes.
 func (r *Repositories) notes(ctx context.Context, source *gitopsv1alpha1.GitSource, statuses *gitopsv1alpha1.Statuses) (forge.NoteStore, error) {
 	if statuses.SecretRef == nil {
-		opened, err := r.Open(ctx, source)
-		return notes{opened}, err
+		return r.Open(ctx, source)
 	}
 	secret, err := r.secret(ctx, source.Namespace, statuses.SecretRef.Name)
 	if err != nil {
 		return nil, err
 	}
-	opened, err := r.open(source.Spec.URL, secret)
-	return notes{opened}, err
-}
-
-// notes keeps Git notes, and says in the forge's words why it cannot.
-type notes struct {
-	repository *gitsource.Repository
-}
-
-// Notes implements forge.NoteStore.
-func (n notes) Notes(ctx context.Context, ref, commit string) ([]string, error) {
-	lines, err := n.repository.Notes(ctx, ref, commit)
-	return lines, inForgeTerms(err)
-}
-
-// AppendNotes implements forge.NoteStore.
-func (n notes) AppendNotes(ctx context.Context, ref string, lines map[string][]string) error {
-	return inForgeTerms(n.repository.AppendNotes(ctx, ref, lines))
-}
-
-// inForgeTerms makes Git's errors those that a queue decides on.
-func inForgeTerms(err error) error {
-	for _, known := range []struct{ git, forge error }{
-		{gitsource.ErrUnauthorized, forge.ErrUnauthorized},
-		{gitsource.ErrNotFound, forge.ErrNotFound},
-		{gitsource.ErrCommitNotFound, forge.ErrNotFound},
-	} {
-		if errors.Is(err, known.git) {
-			return fmt.Errorf("%w: %w", known.forge, err)
-		}
-	}
-	return err
+	return r.open(source.Spec.URL, secret)
 }
 
 // ContextPrefix is what the contexts of a source's statuses begin with:

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/time/rate"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/config"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/keptn/gitops/controllers"
+	"github.com/keptn/gitops/gitsource"
+	"github.com/keptn/gitops/gitsource/forge"
+	"github.com/keptn/gitops/telemetry"
+)
+
+// controllerFlags are the flags of the controller.
+type controllerFlags struct {
+	storageDir, metricsAddress, probeAddress string
+	cluster, cloudEvents                     string
+	storageBytes                             int64
+	concurrent                               int
+	statusesPerSecond                        float64
+	leaderElect, plainHTTP                   bool
+	log                                      zap.Options
+}
+
+func newController() *cobra.Command {
+	var flags controllerFlags
+	cmd := &cobra.Command{
+		Use:   "controller",
+		Short: "Run the controller in the cluster",
+		Long: `controller watches GitSources, follows their commits into the cluster, and says
+on each commit what became of it. It is what config/default installs.
+
+Traces are exported as the variables OTEL_EXPORTER_OTLP_* say.`,
+		Example: `  keptn controller --storage-dir /tmp/keptn   # against the cluster of your kubeconfig`,
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return flags.run(cmd.Context()) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&flags.storageDir, "storage-dir", "/data", "where Git's objects are kept; they are fetched again when lost")
+	f.Int64Var(&flags.storageBytes, "storage-bytes", 4<<30, "how much of --storage-dir may be used")
+	f.StringVar(&flags.metricsAddress, "metrics-bind-address", ":8080", "where Prometheus metrics are served; 0 for nowhere")
+	f.StringVar(&flags.probeAddress, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served")
+	f.BoolVar(&flags.leaderElect, "leader-elect", false, "work only while holding the lease, so that several replicas can stand by")
+	f.IntVar(&flags.concurrent, "concurrent", 4, "how many objects of a kind are worked on at a time")
+	f.StringVar(&flags.cluster, "cluster-name", "", "name of this cluster in Git notes (default: the begin of the UID of namespace kube-system)")
+	f.StringVar(&flags.cloudEvents, "cloudevents-endpoint", "", "where CloudEvents of deliveries are posted; empty for nowhere")
+	f.Float64Var(&flags.statusesPerSecond, "statuses-per-second", 5, "requests per second to one forge, at most")
+	f.BoolVar(&flags.plainHTTP, "allow-plain-http-credentials", false, "let passwords and tokens for Git go over http")
+	logFlags := flag.NewFlagSet("log", flag.ContinueOnError)
+	flags.log.BindFlags(logFlags)
+	f.AddGoFlagSet(logFlags)
+	return cmd
+}
+
+// run runs the controllers until ctx ends.
+func (f *controllerFlags) run(ctx context.Context) error {
+	logger := zap.New(zap.UseFlagOptions(&f.log))
+	ctrl.SetLogger(logger)
+	cluster, err := config.GetConfig()
+	if err != nil {
+		return fmt.Errorf("find the cluster: %w", err)
+	}
+	mgr, err := f.manager(cluster)
+	if err != nil {
+		return err
+	}
+	options, err := f.options(ctx, mgr)
+	if err != nil {
+		return err
+	}
+	if err := controllers.Setup(ctx, mgr, options); err != nil {
+		return err
+	}
+	logger.Info("Starting", "version", version, "cluster", options.Cluster)
+	err = mgr.Start(ctx)
+	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return errors.Join(err, options.Tracer.Shutdown(flush))
+}
+
+func (f *controllerFlags) manager(cluster *rest.Config) (ctrl.Manager, error) {
+	scheme, err := controllers.NewScheme()
+	if err != nil {
+		return nil, err
+	}
+	o := controllers.ManagerOptions(scheme)
+	o.Metrics = server.Options{BindAddress: f.metricsAddress}
+	o.HealthProbeBindAddress = f.probeAddress
+	o.LeaderElection = f.leaderElect
+	o.LeaderElectionID = "keptn-gitops"
+	o.LeaderElectionReleaseOnCancel = true
+	mgr, err := ctrl.NewManager(cluster, o)
+	if err != nil {
+		return nil, fmt.Errorf("make manager: %w", err)
+	}
+	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping))
+}
+
+// options opens what the controllers work with.
+func (f *controllerFlags) options(ctx context.Context, mgr ctrl.Manager) (controllers.Options, error) {
+	o := controllers.Options{
+		Cluster:    f.cluster,
+		Concurrent: f.concurrent,
+		Queue:      []forge.Option{forge.WithRate(rate.Limit(f.statusesPerSecond), max(1, int(2*f.statusesPerSecond)))},
+	}
+	storeOptions := []gitsource.Option{gitsource.MaxBytes(f.storageBytes)}
+	if f.plainHTTP {
+		storeOptions = append(storeOptions, gitsource.AllowPlainHTTPCredentials())
+	}
+	var err error
+	if o.Store, err = gitsource.NewStore(f.storageDir, storeOptions...); err != nil {
+		return o, err
+	}
+	if o.Cluster == "" {
+		if o.Cluster, err = clusterName(ctx, mgr.GetAPIReader()); err != nil {
+			return o, err
+		}
+	}
+	log := mgr.GetLogger()
+	if o.Tracer, err = telemetry.NewTracer(ctx, version, log.WithName("traces")); err != nil {
+		return o, err
+	}
+	if o.Metrics, err = telemetry.NewMetrics(ctx, version, metrics.Registry); err != nil {
+		return o, err
+	}
+	o.Events, err = telemetry.NewEvents(f.cloudEvents, log.WithName("cloudevents"), telemetry.WithMeterProvider(o.Metrics.MeterProvider()))
+	return o, err
+}
+
+// clusterName tells clusters apart where nobody named them.
+func clusterName(ctx context.Context, r client.Reader) (string, error) {
+	var system corev1.Namespace
+	if err := r.Get(ctx, client.ObjectKey{Name: "kube-system"}, &system); err != nil {
+		return "", fmt.Errorf("name the cluster, since --cluster-name is not given: %w", err)
+	}
+	return string(system.UID)[:8], nil
+}

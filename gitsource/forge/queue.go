@@ -1,0 +1,286 @@
+package forge
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"golang.org/x/time/rate"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/lru"
+)
+
+const (
+	// requestTimeout bounds one request to a forge.
+	requestTimeout = 30 * time.Second
+	// notFoundFor is how long a forge may take to show a commit that was just
+	// pushed.
+	notFoundFor = 10 * time.Minute
+	// firstRetry and lastRetry are the shortest and the longest pause between
+	// two tries of a status, before jitter of half of it either way.
+	firstRetry = time.Second
+	lastRetry  = 5 * time.Minute
+	// idle is how long a queue with nothing to do sleeps if nobody wakes it.
+	idle = time.Hour
+)
+
+// ErrQueueFull is the error of a status that had waited longest when there was
+// no more room.
+var ErrQueueFull = errors.New("too many statuses wait for this host: report it again later")
+
+// Item is a status on its way.
+type Item struct {
+	// Owner is whoever wants to know what became of it; returned with the
+	// Result and not looked at.
+	Owner string
+	// Destination is where it goes.
+	Destination Destination
+	// Status is what is said. A zero Time stands for the time of Put.
+	Status Status
+}
+
+// Outcome is what became of an Item.
+type Outcome string
+
+const (
+	// Sent: the forge has taken it in.
+	Sent Outcome = "Sent"
+	// Adopted: the forge already said so, and nothing was sent.
+	Adopted Outcome = "Adopted"
+	// Superseded: not sent, because the context has a newer status, or another
+	// owner's.
+	Superseded Outcome = "Superseded"
+	// Retrying: failed for now; it is tried again.
+	Retrying Outcome = "Retrying"
+	// Failed: given up. Put it again once the reason is gone.
+	Failed Outcome = "Failed"
+)
+
+// Result is what became of an Item. Every Item comes to one Result other than
+// Retrying, unless the same owner's next status for its context replaces it
+// while it waits, the queue ends, or whoever handles results is behind by twice
+// the queue's capacity.
+type Result struct {
+	// Item is what was put.
+	Item Item
+	// Outcome says what happened.
+	Outcome Outcome
+	// Err is why, for Retrying and Failed.
+	Err error
+	// Next is when it is tried again, for Retrying.
+	Next time.Time
+}
+
+// Option changes what a queue does by default.
+type Option func(*settings)
+
+// settings are what the options change.
+type settings struct {
+	clock    clock.Clock
+	limit    rate.Limit
+	burst    int
+	capacity int
+}
+
+// WithClock tells the time. Defaults to the wall clock.
+func WithClock(c clock.Clock) Option { return func(s *settings) { s.clock = c } }
+
+// WithRate limits the requests to one host, reads included: so many per
+// second, and burst of them at once. Defaults to 5 per second and 10.
+func WithRate(limit rate.Limit, burst int) Option {
+	return func(s *settings) { s.limit, s.burst = limit, max(burst, 1) }
+}
+
+// WithCapacity bounds how many statuses may wait for one host, and how many
+// contexts are remembered as sent. Defaults to 10000.
+func WithCapacity(n int) Option { return func(s *settings) { s.capacity = max(n, 1) } }
+
+// Queue delivers the statuses of one host, one request at a time.
+//
+// Of several statuses for one context of one commit only the last is kept
+// while they wait. Put may come late or twice, from several goroutines, so the
+// order of a context is that of Status.Time: a status older than the one that
+// waits or was sent is not sent, and Pending replaces a verdict only if it is
+// later than the verdict, which is how a caller says that a new evaluation
+// began.
+//
+// The first time that a context is written in this process, and after every
+// failure that leaves open whether the status was taken in, the queue reads
+// what the forge holds and adopts it if it says the same.
+//
+// Repositories are served in turn. At most capacity statuses wait; the one that
+// has waited longest then makes room and fails with ErrQueueFull. A forge that
+// asks for a pause gets it for the whole host.
+type Queue struct {
+	settings
+	handle  func(Result)
+	limiter *rate.Limiter
+	wake    chan struct{}
+
+	// sent remembers per key the status that was last sent or adopted
+	// (*Status); a nil one means that the forge was read and holds another.
+	sent *lru.Cache
+
+	mu          sync.Mutex
+	waiting     waiting
+	sending     *entry // taken out of waiting while its request runs
+	arrivals    int64
+	results     []Result // to be handled by Run
+	pausedUntil time.Time
+}
+
+// NewQueue returns a queue that hands every Result to handle. handle is called
+// by Run, one call at a time, and may call Put; while it runs nothing is sent.
+func NewQueue(handle func(Result), options ...Option) *Queue {
+	s := settings{clock: clock.RealClock{}, limit: 5, burst: 10, capacity: 10000}
+	for _, o := range options {
+		o(&s)
+	}
+	return &Queue{
+		settings: s,
+		handle:   handle,
+		limiter:  rate.NewLimiter(s.limit, s.burst),
+		wake:     make(chan struct{}, 1),
+		sent:     lru.New(s.capacity),
+		waiting:  waiting{byKey: map[key]*entry{}},
+	}
+}
+
+// Put accepts a status. It never waits for the forge, and may be called before
+// Run.
+func (q *Queue) Put(item Item) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := q.clock.Now()
+	if item.Status.Time.IsZero() {
+		item.Status.Time = now
+	}
+	q.accept(item, now)
+	q.rouse()
+}
+
+// accept decides what an item replaces.
+func (q *Queue) accept(item Item, now time.Time) {
+	k := keyOf(item)
+	if s := q.sending; s != nil && keyOf(s.item) == k && outdated(item.Status, s.item.Status) {
+		q.settle(Result{Item: item, Outcome: Superseded})
+		return
+	}
+	if w := q.waiting.byKey[k]; w != nil {
+		if outdated(item.Status, w.item.Status) {
+			q.settle(Result{Item: item, Outcome: Superseded})
+			return
+		}
+		if w.item.Owner != item.Owner {
+			q.settle(Result{Item: w.item, Outcome: Superseded})
+		}
+		w.item = item
+		return
+	}
+	if len(q.waiting.byKey) >= q.capacity {
+		q.settle(Result{Item: q.waiting.dropOldest().item, Outcome: Failed, Err: ErrQueueFull})
+	}
+	q.arrivals++
+	q.waiting.add(&entry{
+		item:    item,
+		arrived: q.arrivals,
+		first:   now,
+		due:     now,
+		backoff: &backoff.ExponentialBackOff{
+			InitialInterval:     firstRetry,
+			MaxInterval:         lastRetry,
+			Multiplier:          2,
+			RandomizationFactor: backoff.DefaultRandomizationFactor,
+		},
+	}, false)
+}
+
+// outdated reports whether s must give way to current, which a caller put for
+// the same context.
+func outdated(s, current Status) bool {
+	if s.State == Pending && current.State.Final() {
+		return !s.Time.After(current.Time)
+	}
+	return s.Time.Before(current.Time)
+}
+
+// settle leaves a result for Run to hand over. Nobody waits for more of them
+// than statuses can wait.
+func (q *Queue) settle(r Result) {
+	if len(q.results) < 2*q.capacity {
+		q.results = append(q.results, r)
+	}
+}
+
+// rouse wakes Run.
+func (q *Queue) rouse() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run delivers until ctx is done, and then returns nil. A request that runs at
+// that moment is cut short: whether it had its effect is found out by reading,
+// after the next start.
+func (q *Queue) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		q.handOver()
+		if e, wait := q.take(); e != nil {
+			q.advance(ctx, e)
+		} else {
+			q.sleep(ctx, wait)
+		}
+	}
+	q.handOver()
+	return nil
+}
+
+// handOver gives the results so far to whoever handles them.
+func (q *Queue) handOver() {
+	q.mu.Lock()
+	results := q.results
+	q.results = nil
+	q.mu.Unlock()
+	for _, r := range results {
+		q.handle(r)
+	}
+}
+
+// take returns the entry whose turn it is, or how long to wait for one.
+func (q *Queue) take() (*entry, time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := q.clock.Now()
+	if pause := q.pausedUntil.Sub(now); pause > 0 {
+		return nil, pause
+	}
+	turn := q.limiter.ReserveN(now, 1)
+	if delay := turn.DelayFrom(now); delay > 0 {
+		turn.CancelAt(now)
+		return nil, delay
+	}
+	e, due := q.waiting.next(now)
+	q.sending = e
+	if e != nil {
+		return e, 0
+	}
+	turn.CancelAt(now)
+	if due.IsZero() {
+		return nil, idle
+	}
+	return nil, due.Sub(now)
+}
+
+// sleep waits for a Put, for the time to pass, or for the end.
+func (q *Queue) sleep(ctx context.Context, wait time.Duration) {
+	timer := q.clock.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-q.wake:
+	case <-timer.C():
+	}
+}
