@@ -54,8 +54,8 @@ func digestOf(obj client.Object) (string, error) {
 }
 
 // Object applies the object's metadata and spec in the name of owner, taking
-// fields over from other managers. The status is left alone. Applying what is
-// there already changes nothing.
+// fields over from other managers, and reads back what the cluster then holds.
+// The status is left alone. Applying what is there already changes nothing.
 func Object(ctx context.Context, c client.Client, obj client.Object, owner string) error {
 	gvk, err := c.GroupVersionKindFor(obj)
 	if err != nil {
@@ -72,6 +72,9 @@ func Object(ctx context.Context, c client.Client, obj client.Object, owner strin
 	unstructured.RemoveNestedField(u.Object, "metadata", "creationTimestamp")
 	unstructured.RemoveNestedField(u.Object, "status")
 	err = c.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(owner), client.ForceOwnership)
+	if err == nil {
+		err = runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, obj)
+	}
 	if err != nil {
 		return fmt.Errorf("apply %s %s: %w", gvk.Kind, client.ObjectKeyFromObject(obj), err)
 	}

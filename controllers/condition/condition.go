@@ -128,16 +128,21 @@ func (c Change) EventType() string {
 	return corev1.EventTypeNormal
 }
 
-// Changes returns what is worth an event: conditions that came, or whose status
-// or reason changed. Reconciling and Stalled repeat Ready, and are left out.
+// Changes returns what is worth an event: Ready where its status or reason
+// changed, and the other conditions where they turn bad, or good again.
+// Reconciling and Stalled repeat Ready, and are left out.
 func Changes(before, after []metav1.Condition) []Change {
 	var changes []Change
 	for _, c := range after {
 		if c.Type == meta.ReconcilingCondition || c.Type == meta.StalledCondition {
 			continue
 		}
-		was := apimeta.FindStatusCondition(before, c.Type)
-		if was == nil || was.Status != c.Status || was.Reason != c.Reason {
+		was := metav1.Condition{}
+		if found := apimeta.FindStatusCondition(before, c.Type); found != nil {
+			was = *found
+		}
+		bad := was.Status == metav1.ConditionFalse || c.Status == metav1.ConditionFalse
+		if (was.Status != c.Status || was.Reason != c.Reason) && (bad || c.Type == meta.ReadyCondition) {
 			changes = append(changes, Change{c})
 		}
 	}

@@ -139,10 +139,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	before := source.DeepCopy()
 	recheck, err := r.watch(ctx, source)
 	written, patchErr := apply.Status(ctx, r.Client, before, source)
-	if written && patchErr == nil {
+	if patchErr != nil {
+		return apply.Result(0, patchErr)
+	}
+	if written {
 		r.announce(before, source)
 	}
-	return reconcile.Result{RequeueAfter: recheck}, errors.Join(err, patchErr)
+	return apply.Result(recheck, err)
 }
 
 // watch brings the status up to date, in memory. An error is one that trying

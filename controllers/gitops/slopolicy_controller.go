@@ -44,5 +44,5 @@ func (r *PolicyReconciler) Reconcile(ctx context.Context, p *gitopsv1alpha1.SLOP
 		condition.Summarize(p, condition.Ready(meta.SucceededReason, "%d rules over %d metrics", len(p.Spec.Rules), len(p.Spec.Metrics)))
 	}
 	_, err := apply.Status(ctx, r.Client, before, p)
-	return reconcile.Result{}, err
+	return apply.Result(0, err)
 }

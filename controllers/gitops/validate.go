@@ -23,14 +23,9 @@ const validateContext = "validate"
 // reportStatus says on the newest commit whether what it holds is valid. A forge
 // that cannot be reached is no error.
 func (r *Reconciler) reportStatus(ctx context.Context, s *scope) error {
-	commit, err := s.repo.Commit(ctx, s.revision.Commit)
-	if err != nil {
-		return err
-	}
 	status := validity(s.found)
 	status.Commit = s.revision.Commit
 	status.Context = repository.ContextPrefix(s.source) + "/" + validateContext
-	status.Time = commit.Committer.When
 	to := func() (forge.Destination, error) { return r.Repositories.Destination(ctx, s.source) }
 	reported, outcome := r.Reporter.Sync(s.source, r.news, to, []forge.Status{status}, s.source.Status.Reported)
 	s.source.Status.Reported = reported

@@ -83,10 +83,10 @@ func (r *AppVersionReconciler) Reconcile(ctx context.Context, kav *lifecyclev1.K
 	}
 	before := kav.DeepCopy()
 	recheck, err := r.progress(ctx, kav)
-	if err := errors.Join(err, r.record(ctx, before, kav)); err != nil {
-		return reconcile.Result{}, err
+	if recordErr := r.record(ctx, before, kav); recordErr != nil {
+		return apply.Result(0, recordErr)
 	}
-	return reconcile.Result{RequeueAfter: recheck}, nil
+	return apply.Result(recheck, err)
 }
 
 // progress brings the status up to date, in memory.

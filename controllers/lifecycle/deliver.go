@@ -23,7 +23,7 @@ const maxCommitMessage = 4096
 // deliver sees to it that the delivery of a commit is recorded: a new one, or
 // the one under way to which more workloads have come.
 func (r *Reconciler) deliver(ctx context.Context, s *scope, found *match, tied []*workload) error {
-	s.lc.Status.Commits = remember(s.lc.Status.Commits, found.commit.SHA, found.commit.Committer.When)
+	s.lc.Status.Commits = remember(s.lc.Status.Commits, found.commit.SHA, found.commit.Committer.When, s.now)
 	newest := s.newest()
 	if newest != nil && newest.Spec.Commit != nil && newest.Spec.Commit.SHA == found.commit.SHA && !cameBack(newest, tied) {
 		return r.completeNewest(ctx, s)

@@ -66,7 +66,7 @@ func (r *EvaluationReconciler) Reconcile(ctx context.Context, e *lifecyclev1.Kep
 	}
 	written, err := apply.Status(ctx, r.Client, before, e)
 	if err != nil {
-		return reconcile.Result{}, err
+		return apply.Result(0, err)
 	}
 	if written && e.Status.OverallStatus.Completed() {
 		r.announce(e)

@@ -66,6 +66,7 @@ func (r *Reconciler) freshCommits(ctx context.Context, s *scope, since string) (
 		fresh = append(fresh, gitopsv1alpha1.AppCommit{
 			SHA:              c.SHA,
 			CommittedAt:      metav1.NewTime(c.Committer.When.UTC()),
+			SeenAt:           *timestamp(s.now),
 			ChangesWorkloads: changes,
 		})
 		if len(fresh) == limit {

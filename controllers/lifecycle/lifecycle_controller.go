@@ -6,8 +6,6 @@ package lifecycle
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"path"
 	"time"
 
@@ -159,12 +157,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	before := lc.DeepCopy()
 	recheck, err := r.follow(ctx, lc)
 	lc.Status.ObservedGeneration = lc.Generation
-	_, patchErr := apply.Status(ctx, r.Client, before, lc)
-	if err := errors.Join(err, patchErr); err != nil {
-		return reconcile.Result{}, err
+	if _, patchErr := apply.Status(ctx, r.Client, before, lc); patchErr != nil {
+		return apply.Result(0, patchErr)
 	}
 	announce(r.Events, before, lc)
-	return reconcile.Result{RequeueAfter: recheck}, nil
+	return apply.Result(recheck, err)
 }
 
 // follow brings the status up to date, in memory.
@@ -213,7 +210,7 @@ func (s *scope) outcome() condition.Outcome {
 		return condition.Waiting(reasonWaiting, "waiting for the first rollout")
 	}
 	newest := &s.deliveries[0].Status
-	message := fmt.Sprintf("%s: %s", s.deliveries[0].Spec.Version, decisive(newest).Message)
+	message := s.deliveries[0].Spec.Version + prefixed(": ", decisive(newest).Message)
 	switch {
 	case newest.Status.Passed():
 		return condition.Ready(decisive(newest).Reason, "%s", message)

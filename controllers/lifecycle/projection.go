@@ -52,14 +52,14 @@ func commitStatuses(c *gitopsv1alpha1.AppCommit, kav, superseding *lifecyclev1.K
 	case kav != nil:
 		return deliveryStatuses(kav, superseding)
 	case !c.ChangesWorkloads:
-		return []forge.Status{{Context: deploymentContext, State: forge.Success, Description: "workloads unchanged", Time: c.CommittedAt.Time}}
+		return []forge.Status{{Context: deploymentContext, State: forge.Success, Description: "workloads unchanged", Time: c.SeenAt.Time}}
 	case superseding != nil:
 		return []forge.Status{{
 			Context: deploymentContext, State: forge.Success, Time: superseding.CreationTimestamp.Time,
 			Description: "superseded by " + superseding.Spec.Version,
 		}}
 	default:
-		return []forge.Status{{Context: deploymentContext, State: forge.Pending, Description: "waiting for the rollout", Time: c.CommittedAt.Time}}
+		return []forge.Status{{Context: deploymentContext, State: forge.Pending, Description: "waiting for the rollout", Time: c.SeenAt.Time}}
 	}
 }
 

@@ -272,11 +272,11 @@ func known(commits []gitopsv1alpha1.AppCommit, sha string) bool {
 }
 
 // remember adds a delivered commit to the list where it fell out of it.
-func remember(commits []gitopsv1alpha1.AppCommit, sha string, at time.Time) []gitopsv1alpha1.AppCommit {
+func remember(commits []gitopsv1alpha1.AppCommit, sha string, at, now time.Time) []gitopsv1alpha1.AppCommit {
 	if known(commits, sha) {
 		return commits
 	}
-	added := append(slices.Clone(commits), gitopsv1alpha1.AppCommit{SHA: sha, CommittedAt: metav1.NewTime(at.UTC()), ChangesWorkloads: true})
+	added := append(slices.Clone(commits), gitopsv1alpha1.AppCommit{SHA: sha, CommittedAt: metav1.NewTime(at.UTC()), SeenAt: *timestamp(now), ChangesWorkloads: true})
 	slices.SortStableFunc(added, func(a, b gitopsv1alpha1.AppCommit) int { return b.CommittedAt.Compare(a.CommittedAt.Time) })
 	if len(added) > maxCommits && added[len(added)-1].SHA == sha {
 		return append(added[:maxCommits-1], added[len(added)-1])

@@ -230,6 +230,9 @@ type AppCommit struct {
 	// CommittedAt is the committer's time.
 	CommittedAt metav1.Time `json:"committedAt"`
 
+	// SeenAt is when the commit was first looked at.
+	SeenAt metav1.Time `json:"seenAt"`
+
 	// ChangesWorkloads says whether the commit renders another pod template than
 	// its parent, so that a rollout can be expected.
 	ChangesWorkloads bool `json:"changesWorkloads"`

@@ -1,0 +1,191 @@
+package config_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
+	"k8s.io/apimachinery/pkg/util/json"
+	kubeyaml "k8s.io/apimachinery/pkg/util/yaml"
+	celconfig "k8s.io/apiserver/pkg/apis/cel"
+	"sigs.k8s.io/yaml"
+
+	"github.com/keptn/gitops/config/crd"
+)
+
+func TestSamplesAndExamplesAreWhatTheAPIServerAccepts(t *testing.T) {
+	schemas := readSchemas(t)
+	seen := map[string]bool{}
+	for _, dir := range []string{"samples", "../examples"} {
+		for _, file := range yamlFiles(t, dir) {
+			for _, object := range documents(t, file) {
+				kind, _ := object["kind"].(string)
+				s, ours := schemas[kind]
+				if !ours {
+					continue
+				}
+				seen[kind] = true
+				for _, problem := range s.refuse(t, object) {
+					t.Errorf("%s: %s: %s", file, kind, problem)
+				}
+			}
+		}
+	}
+	for _, kind := range []string{"GitSource", "Lifecycle", "SLOPolicy", "KeptnMetricsProvider"} {
+		if !seen[kind] {
+			t.Errorf("there is no sample of a %s", kind)
+		}
+	}
+}
+
+func TestWhatTheAPIServerRefusesIsNoticed(t *testing.T) {
+	schemas := readSchemas(t)
+	cases := map[string]struct{ reason, kind, text, want string }{
+		"UnknownField": {"A misspelled field would be dropped in silence.", "KeptnMetricsProvider",
+			"spec: {type: prometheus, targetServer: http://p, targetSever: x}", "targetSever"},
+		"Type": {"The schema is checked.", "Lifecycle",
+			"spec: {postDeployment: {policies: one}}", "policies"},
+		"Rule": {"CEL rules are checked.", "KeptnMetricsProvider",
+			"spec: {type: prometheus, targetServer: 'http://user:password@p'}", "without credentials"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			problems := schemas[tc.kind].refuse(t, decode(t, name, []byte(tc.text)))
+			if !slices.ContainsFunc(problems, func(p string) bool { return strings.Contains(p, tc.want) }) {
+				t.Errorf("%s\nproblems %q, want one with %q", tc.reason, problems, tc.want)
+			}
+		})
+	}
+}
+
+// A kindSchema is what the API server knows of a kind.
+type kindSchema struct {
+	structural *schema.Structural
+	validator  validation.SchemaValidator
+	rules      *cel.Validator
+}
+
+// refuse lists what the API server would refuse of an object, or drop.
+func (k kindSchema) refuse(t *testing.T, object map[string]any) []string {
+	t.Helper()
+	var problems []string
+	defaulting.Default(object, k.structural)
+	for _, path := range pruning.PruneWithOptions(object, k.structural, true, schema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true}) {
+		problems = append(problems, "unknown field "+path)
+	}
+	for _, err := range validation.ValidateCustomResource(nil, object, k.validator) {
+		problems = append(problems, err.Error())
+	}
+	errs, _ := k.rules.Validate(t.Context(), nil, k.structural, object, nil, celconfig.RuntimeCELCostBudget)
+	for _, err := range errs {
+		problems = append(problems, err.Error())
+	}
+	return problems
+}
+
+// readSchemas reads the definitions in config/crd, by kind.
+func readSchemas(t *testing.T) map[string]kindSchema {
+	t.Helper()
+	files, err := fs.Glob(crd.Files, "*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	schemas := map[string]kindSchema{}
+	for _, file := range files {
+		text, err := fs.ReadFile(crd.Files, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var definition apiextensionsv1.CustomResourceDefinition
+		if err := yaml.UnmarshalStrict(text, &definition); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		s, err := compile(definition.Spec.Versions[0].Schema.OpenAPIV3Schema)
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		schemas[definition.Spec.Names.Kind] = s
+	}
+	return schemas
+}
+
+func compile(v1 *apiextensionsv1.JSONSchemaProps) (kindSchema, error) {
+	var internal apiextensions.JSONSchemaProps
+	if err := apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(v1, &internal, nil); err != nil {
+		return kindSchema{}, fmt.Errorf("convert schema: %w", err)
+	}
+	structural, err := schema.NewStructural(&internal)
+	if err != nil {
+		return kindSchema{}, fmt.Errorf("read schema: %w", err)
+	}
+	validator, _, err := validation.NewSchemaValidator(&internal)
+	if err != nil {
+		return kindSchema{}, fmt.Errorf("compile schema: %w", err)
+	}
+	return kindSchema{structural, validator, cel.NewValidator(structural, true, celconfig.PerCallLimit)}, nil
+}
+
+// yamlFiles lists the YAML files below dir.
+func yamlFiles(t *testing.T, dir string) []string {
+	t.Helper()
+	var files []string
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if filepath.Ext(path) == ".yaml" {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// documents reads every document of a YAML file.
+func documents(t *testing.T, file string) []map[string]any {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var objects []map[string]any
+	for reader := kubeyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(text))); ; {
+		document, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			return objects
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		objects = append(objects, decode(t, file, document))
+	}
+}
+
+// decode reads one document as the API server does: whole numbers stay whole.
+func decode(t *testing.T, file string, document []byte) map[string]any {
+	t.Helper()
+	object := map[string]any{}
+	text, err := yaml.YAMLToJSONStrict(document)
+	if err == nil {
+		err = json.Unmarshal(text, &object)
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return object
+}
