@@ -24,7 +24,7 @@ help: ## Show this help
 
 .PHONY: build
 build: ## Build bin/keptn
-	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/keptn ./cmd/keptn
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags timetzdata -ldflags "-s -w -X main.version=$(VERSION)" -o bin/keptn ./cmd/keptn
 
 .PHONY: generate
 generate: ## Generate deep copies, CRDs and the controller's role

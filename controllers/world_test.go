@@ -7,12 +7,15 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -31,6 +34,7 @@ type world struct {
 	git       *gittest.Server
 	repo      *gittest.Repo
 	metrics   *prometheus
+	looks     int
 }
 
 // newWorld makes a world with a KeptnMetricsProvider named prometheus.
@@ -38,6 +42,7 @@ func newWorld(ctx context.Context) *world {
 	GinkgoHelper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
 	Expect(kube.Create(ctx, ns)).To(Succeed())
+	DeferCleanup(func(ctx context.Context) { clean(ctx, ns.Name) })
 	git := gittest.New(GinkgoTB())
 	w := &world{namespace: ns.Name, git: git, repo: git.Create(GinkgoTB(), ns.Name), metrics: &prometheus{answers: map[string]string{}}}
 	Expect(kube.Create(ctx, &metricsv1.KeptnMetricsProvider{
@@ -47,12 +52,27 @@ func newWorld(ctx context.Context) *world {
 	return w
 }
 
-// source creates a GitSource of the world's repository.
+// clean deletes what a test left in a namespace, so that the controllers of the
+// next one have nothing to do with it. There is no garbage collector here.
+func clean(ctx context.Context, namespace string) {
+	for _, of := range []client.Object{
+		&gitopsv1alpha1.GitSource{}, &gitopsv1alpha1.Lifecycle{}, &gitopsv1alpha1.SLOPolicy{},
+		&lifecyclev1.KeptnAppVersion{}, &lifecyclev1.KeptnEvaluation{},
+		&appsv1.Deployment{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{},
+	} {
+		Expect(kube.DeleteAllOf(ctx, of, client.InNamespace(namespace))).To(Succeed())
+	}
+}
+
+// source creates a GitSource of the world's repository, which looks at the
+// remote at once, and then only if it is asked to.
 func (w *world) source(ctx context.Context, change ...func(*gitopsv1alpha1.GitSource)) *gitopsv1alpha1.GitSource {
 	GinkgoHelper()
 	s := &gitopsv1alpha1.GitSource{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "shop"},
-		Spec:       gitopsv1alpha1.GitSourceSpec{URL: w.repo.URL, Environment: "production"},
+		Spec: gitopsv1alpha1.GitSourceSpec{
+			URL: w.repo.URL, Environment: "production", Interval: metav1.Duration{Duration: time.Hour},
+		},
 	}
 	for _, c := range change {
 		c(s)
@@ -62,9 +82,10 @@ func (w *world) source(ctx context.Context, change ...func(*gitopsv1alpha1.GitSo
 }
 
 // look asks for a look at the remote now.
-func (w *world) look(ctx context.Context, s *gitopsv1alpha1.GitSource, token string) {
+func (w *world) look(ctx context.Context, s *gitopsv1alpha1.GitSource) {
 	GinkgoHelper()
-	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, token)
+	w.looks++
+	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:"%d"}}}`, meta.ReconcileRequestAnnotation, w.looks)
 	Expect(kube.Patch(ctx, s.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)))).To(Succeed())
 }
 
@@ -111,10 +132,14 @@ func (w *world) rollOut(ctx context.Context, manifest string) {
 }
 
 // said returns what the notes of a commit say: the newest status of each context.
-func (w *world) said(commit string) map[string]string {
+func (w *world) said(commit string) map[string]string { return said(w.repo, commit) }
+
+// said returns what the notes of a repository say of a commit: the newest status
+// of each context, which is written without keptn/production/.
+func said(repo *gittest.Repo, commit string) map[string]string {
 	said := map[string]string{}
 	newest := map[string]forge.Note{}
-	for _, n := range w.notes(commit) {
+	for _, n := range notes(repo, commit) {
 		if was, ok := newest[n.Context]; !ok || n.Time.After(was.Time) || n.Time.Equal(was.Time) && n.State.Final() {
 			newest[n.Context] = n
 			said[strings.TrimPrefix(n.Context, "keptn/production/")] = string(n.State) + ": " + n.Description
@@ -124,9 +149,9 @@ func (w *world) said(commit string) map[string]string {
 }
 
 // notes returns all statuses that the notes of a commit hold.
-func (w *world) notes(commit string) []forge.Note {
+func notes(repo *gittest.Repo, commit string) []forge.Note {
 	var notes []forge.Note
-	for line := range strings.Lines(w.noteText(commit)) {
+	for line := range strings.Lines(noteText(repo, commit)) {
 		if n, err := forge.ParseNote(commit, strings.TrimSpace(line)); err == nil {
 			notes = append(notes, n)
 		}
@@ -135,12 +160,66 @@ func (w *world) notes(commit string) []forge.Note {
 }
 
 // noteText is the note of a commit as Git shows it, empty where there is none.
-func (w *world) noteText(commit string) string {
-	listed := w.repo.Git("for-each-ref", forge.NotesRef)
-	if listed == "" || !strings.Contains(w.repo.Git("notes", "--ref="+forge.NotesRef, "list"), commit) {
+func noteText(repo *gittest.Repo, commit string) string {
+	listed := repo.Git("for-each-ref", forge.NotesRef)
+	if listed == "" || !strings.Contains(repo.Git("notes", "--ref="+forge.NotesRef, "list"), commit) {
 		return ""
 	}
-	return w.repo.Git("notes", "--ref="+forge.NotesRef, "show", commit)
+	return repo.Git("notes", "--ref="+forge.NotesRef, "show", commit)
+}
+
+// state returns a function that reads a condition of an object, written as
+// <status> <reason>: <message>; it is empty where the object or the condition is
+// not there.
+func state[T interface {
+	client.Object
+	GetConditions() []metav1.Condition
+}](ctx context.Context, obj T, conditionType string) func() string {
+	return func() string {
+		if err := kube.Get(ctx, client.ObjectKeyFromObject(obj), obj); err != nil {
+			return ""
+		}
+		c := apimeta.FindStatusCondition(obj.GetConditions(), conditionType)
+		if c == nil {
+			return ""
+		}
+		return fmt.Sprintf("%s %s: %s", c.Status, c.Reason, c.Message)
+	}
+}
+
+// events returns a function that lists the events of an object by its name, each
+// written as <type> <reason>: <note>.
+func (w *world) events(ctx context.Context, name string) func() []string {
+	return func() []string {
+		var list eventsv1.EventList
+		if err := kube.List(ctx, &list, client.InNamespace(w.namespace)); err != nil {
+			return nil
+		}
+		var lines []string
+		for _, e := range list.Items {
+			if e.Regarding.Name == name {
+				lines = append(lines, fmt.Sprintf("%s %s: %s", e.Type, e.Reason, e.Note))
+			}
+		}
+		return lines
+	}
+}
+
+// lifecycle names the copy of a Lifecycle that the source shop reads.
+func (w *world) lifecycle(name string) *gitopsv1alpha1.Lifecycle {
+	return &gitopsv1alpha1.Lifecycle{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "shop-" + name}}
+}
+
+// delivery returns the newest delivery of a commit, or nil.
+func (w *world) delivery(ctx context.Context, commit string) *lifecyclev1.KeptnAppVersion {
+	GinkgoHelper()
+	var newest *lifecyclev1.KeptnAppVersion
+	for _, kav := range w.deliveries(ctx) {
+		if kav.Spec.Commit.SHA == commit && (newest == nil || kav.Spec.Revision > newest.Spec.Revision) {
+			newest = &kav
+		}
+	}
+	return newest
 }
 
 // deliveries returns the records of deliveries.
@@ -151,16 +230,27 @@ func (w *world) deliveries(ctx context.Context) []lifecyclev1.KeptnAppVersion {
 	return list.Items
 }
 
+// afterwards waits until the clock of the API server shows another second: what
+// is written then is newer than what was written before.
+func afterwards() {
+	GinkgoHelper()
+	from := time.Now().Truncate(time.Second)
+	Eventually(func() time.Time { return time.Now().Truncate(time.Second) }).WithPolling(20 * time.Millisecond).Should(BeTemporally(">", from))
+}
+
 // prometheus answers instant queries with fixed values, in Prometheus' own
 // format (https://prometheus.io/docs/prometheus/latest/querying/api/).
 type prometheus struct {
 	mu      sync.Mutex
 	answers map[string]string
+	user    string
+	secret  string
 	status  int
 	asked   int
 }
 
-// set has a query answered by a value; an empty one is an empty vector.
+// set has a query answered by a value, or by one per series where they are
+// separated by blanks; an empty one is an empty vector.
 func (p *prometheus) set(query, value string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -182,10 +272,18 @@ func (p *prometheus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(p.status)
 		return
 	}
+	if user, password, _ := r.BasicAuth(); user != p.user || password != p.secret {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
 	at := r.FormValue("time")
 	result := []any{}
-	if value := p.answers[r.FormValue("query")]; value != "" {
-		result = append(result, map[string]any{"metric": map[string]string{}, "value": []any{json.RawMessage(at), value}})
+	for i, value := range strings.Fields(p.answers[r.FormValue("query")]) {
+		metric := map[string]string{}
+		if i > 0 {
+			metric["pod"] = fmt.Sprintf("checkout-%d", i)
+		}
+		result = append(result, map[string]any{"metric": metric, "value": []any{json.RawMessage(at), value}})
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]any{

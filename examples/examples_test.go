@@ -10,6 +10,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
+
+	"github.com/keptn/gitops/api/gitops/v1alpha1"
+	"github.com/keptn/gitops/check"
 )
 
 func TestEveryKustomizationRenders(t *testing.T) {
@@ -45,6 +49,54 @@ func TestOverlaysOfTheMonorepoDeployTheirBaseIntoTheirNamespace(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", dir, diff)
 		}
 	}
+}
+
+func TestSourcesFindTheirAppsAndNoProblem(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		tree   string
+		source string // empty: the whole tree
+		want   []string
+	}{
+		"Checkout":   {"The lifecycle.yaml lies beside the kustomization.", "checkout/deploy", "", []string{"checkout ."}},
+		"Staging":    {"Overlays inherit the base's.", "monorepo", "monorepo/staging.yaml", []string{"cart apps/cart/overlays/staging", "search apps/search/overlays/staging"}},
+		"Production": {"The other environment is not looked at.", "monorepo", "monorepo/production.yaml", []string{"cart apps/cart/overlays/production", "search apps/search/overlays/production"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			found, err := check.Tree(t.Context(), os.DirFS(tc.tree), paths(t, tc.source))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var apps []string
+			for _, a := range found.Apps {
+				apps = append(apps, a.Lifecycle.Name+" "+a.Path)
+			}
+			if diff := cmp.Diff(tc.want, apps); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", tc.reason, diff)
+			}
+			for _, p := range found.Problems {
+				t.Errorf("%s: %s", tc.tree, p)
+			}
+		})
+	}
+}
+
+// paths are those that a GitSource looks at.
+func paths(t *testing.T, file string) []string {
+	t.Helper()
+	if file == "" {
+		return nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var source v1alpha1.GitSource
+	if err := yaml.UnmarshalStrict(text, &source); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return source.Spec.Paths
 }
 
 // kustomizations lists the folders with a kustomization.yaml.

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 )
 
 // DigestAnnotation identifies what was applied last, so that nothing is applied
@@ -77,6 +78,16 @@ func Object(ctx context.Context, c client.Client, obj client.Object, owner strin
 	}
 	if err != nil {
 		return fmt.Errorf("apply %s %s: %w", gvk.Kind, client.ObjectKeyFromObject(obj), err)
+	}
+	return nil
+}
+
+// Own makes owner the controller of obj, so that obj goes when owner goes. It
+// does not block the owner's deletion: that would take a right to its finalizers.
+func Own(owner, obj client.Object, scheme *runtime.Scheme) error {
+	unblocked := controllerutil.WithBlockOwnerDeletion(false)
+	if err := controllerutil.SetControllerReference(owner, obj, scheme, unblocked); err != nil {
+		return fmt.Errorf("own %T %s: %w", obj, obj.GetName(), err)
 	}
 	return nil
 }

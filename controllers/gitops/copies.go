@@ -3,10 +3,12 @@ package gitops
 import (
 	"context"
 	"fmt"
+	"path"
 	"slices"
+	"strings"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/kustomize/api/konfig"
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	"github.com/keptn/gitops/controllers/apply"
@@ -35,6 +37,9 @@ func (r *Reconciler) applyCopies(ctx context.Context, s *scope) error {
 		}
 	}
 	for _, file := range s.found.Files {
+		if invalid(s.found.Problems, file.Path) {
+			continue
+		}
 		for i := range file.Policies {
 			p := r.policyCopy(s.source, file.Path, &file.Policies[i])
 			kept[key(p)] = true
@@ -48,8 +53,8 @@ func (r *Reconciler) applyCopies(ctx context.Context, s *scope) error {
 
 // applyCopy writes a copy, unless the cluster already has it as it is.
 func (r *Reconciler) applyCopy(ctx context.Context, source *gitopsv1alpha1.GitSource, obj client.Object) error {
-	if err := controllerutil.SetControllerReference(source, obj, r.Scheme()); err != nil {
-		return fmt.Errorf("own %s: %w", obj.GetName(), err)
+	if err := apply.Own(source, obj, r.Scheme()); err != nil {
+		return err
 	}
 	return apply.Changed(ctx, r.Client, obj, fieldOwner)
 }
@@ -87,8 +92,8 @@ func appName(lc *gitopsv1alpha1.Lifecycle) string {
 
 func key(obj client.Object) string { return fmt.Sprintf("%T/%s", obj, obj.GetName()) }
 
-// prune deletes copies of what is no longer in Git, but nothing of a file that
-// has problems: what it would hold is not known.
+// prune deletes copies of what is no longer in Git, but nothing of a file or
+// folder that has problems: what it would hold is not known.
 func (r *Reconciler) prune(ctx context.Context, s *scope, kept map[string]bool) error {
 	var lifecycles gitopsv1alpha1.LifecycleList
 	var policies gitopsv1alpha1.SLOPolicyList
@@ -110,7 +115,7 @@ func (r *Reconciler) prune(ctx context.Context, s *scope, kept map[string]bool) 
 		copies = append(copies, &policies.Items[i])
 	}
 	for _, obj := range copies {
-		if kept[key(obj)] || broken(s.found.Problems, obj.GetAnnotations()[gitopsv1alpha1.FileAnnotation]) {
+		if kept[key(obj)] || inDoubt(s.found.Problems, obj.GetAnnotations()) {
 			continue
 		}
 		if err := r.Delete(ctx, obj); client.IgnoreNotFound(err) != nil {
@@ -120,9 +125,28 @@ func (r *Reconciler) prune(ctx context.Context, s *scope, kept map[string]bool) 
 	return nil
 }
 
-// broken says whether a file has errors.
-func broken(problems manifest.Problems, file string) bool {
+// invalid says whether a file has errors.
+func invalid(problems manifest.Problems, file string) bool {
 	return slices.ContainsFunc(problems, func(p manifest.Problem) bool {
 		return p.File == file && p.Severity == manifest.Error
 	})
+}
+
+// inDoubt says whether problems hide what a copy with these annotations was read
+// from: an error of its file, or of a folder that it is in or that is in its own;
+// or a kustomization there that cannot be read, which is a warning alone.
+func inDoubt(problems manifest.Problems, annotations map[string]string) bool {
+	file, folder := annotations[gitopsv1alpha1.FileAnnotation], annotations[gitopsv1alpha1.PathAnnotation]
+	return slices.ContainsFunc(problems, func(p manifest.Problem) bool {
+		if p.Severity != manifest.Error && !slices.Contains(konfig.RecognizedKustomizationFileNames(), path.Base(p.File)) {
+			return false
+		}
+		dir := path.Dir(p.File)
+		return p.File == file || folder != "" && (within(folder, dir) || within(dir, folder))
+	})
+}
+
+// within says whether a folder is another one, or in it.
+func within(dir, other string) bool {
+	return other == "." || dir == other || strings.HasPrefix(dir, other+"/")
 }

@@ -55,8 +55,10 @@ type Reconciler struct {
 
 	news chan event.GenericEvent
 
-	mu     sync.Mutex
-	looked map[types.NamespacedName]time.Time
+	mu    sync.Mutex
+	looks map[types.NamespacedName]look
+	// wanted are sources of which Fetch wants a look.
+	wanted map[types.NamespacedName]bool
 }
 
 // scope is what one reconcile of a GitSource works on; each step fills in what
@@ -70,18 +72,22 @@ type scope struct {
 	found *manifest.Found
 	// recheck is when to look again.
 	recheck time.Duration
+	// scheduled says of an error that it is tried again after recheck, and not
+	// at once.
+	scheduled bool
 }
 
 // +kubebuilder:rbac:groups=gitops.keptn.sh,resources=gitsources,verbs=get;list;watch
-// +kubebuilder:rbac:groups=gitops.keptn.sh,resources=gitsources/status,verbs=get;update;patch
-// +kubebuilder:rbac:groups=gitops.keptn.sh,resources=slopolicies,verbs=get;list;watch;create;update;patch;delete
+// +kubebuilder:rbac:groups=gitops.keptn.sh,resources=gitsources/status,verbs=patch
+// +kubebuilder:rbac:groups=gitops.keptn.sh,resources=slopolicies,verbs=get;list;watch;create;patch;delete
 
 // SetupWithManager registers the reconciler and what wakes it: its own object, a
 // copy that somebody changed or deleted, a rollout that no known commit
 // explains, and news from the forge.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options) error {
 	r.news = make(chan event.GenericEvent)
-	r.looked = map[types.NamespacedName]time.Time{}
+	r.looks = map[types.NamespacedName]look{}
+	r.wanted = map[types.NamespacedName]bool{}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("gitsource").
 		For(&gitopsv1alpha1.GitSource{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, requested()))).
@@ -101,14 +107,18 @@ func requested() predicate.Predicate {
 	}}
 }
 
-// Fetch has the remote of a source looked at now.
-func (r *Reconciler) Fetch(name types.NamespacedName) {
+// Fetch has the remote of a source looked at now. It returns before that, once
+// the controller is told, or when ctx is done.
+func (r *Reconciler) Fetch(ctx context.Context, name types.NamespacedName) {
 	r.mu.Lock()
-	delete(r.looked, name)
+	r.wanted[name] = true
 	r.mu.Unlock()
 	source := &gitopsv1alpha1.GitSource{}
 	source.Namespace, source.Name = name.Namespace, name.Name
-	go func() { r.news <- event.GenericEvent{Object: source} }()
+	select {
+	case r.news <- event.GenericEvent{Object: source}:
+	case <-ctx.Done():
+	}
 }
 
 // steps are what is done with a GitSource, first to last. Each works on what the
@@ -158,9 +168,8 @@ func (r *Reconciler) watch(ctx context.Context, source *gitopsv1alpha1.GitSource
 		if err == nil {
 			continue
 		}
-		o, final := explained(err)
-		condition.Summarize(source, o)
-		if final {
+		condition.Summarize(source, explained(err))
+		if s.scheduled {
 			return s.recheck, nil
 		}
 		return 0, err
@@ -172,57 +181,15 @@ func (r *Reconciler) watch(ctx context.Context, source *gitopsv1alpha1.GitSource
 // open opens the repository with the credentials of its Secret.
 func (r *Reconciler) open(ctx context.Context, s *scope) error {
 	opened, err := r.Repositories.Open(ctx, s.source)
-	s.repo = opened
+	s.repo, s.scheduled = opened, errors.Is(err, repository.ErrSecret)
 	return err
-}
-
-// fetch looks at the remote if it is time to; else the observed revision stands.
-func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
-	name := client.ObjectKeyFromObject(s.source)
-	observed, err := gitsource.ParseRevision(s.source.Status.ObservedRevision)
-	due, left := r.due(s.source)
-	if err == nil && !due {
-		s.revision, s.recheck = observed, min(s.recheck, left)
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeoutOf(s.source))
-	defer cancel()
-	s.revision, err = s.repo.Fetch(ctx, refOf(s.source.Spec.Ref))
-	r.mu.Lock()
-	r.looked[name] = r.Clock.Now()
-	r.mu.Unlock()
-	if request, ok := meta.ReconcileAnnotationValue(s.source.Annotations); ok {
-		s.source.Status.SetLastHandledReconcileRequest(request)
-	}
-	if err != nil {
-		return err
-	}
-	s.source.Status.ObservedRevision = s.revision.String()
-	return nil
-}
-
-// due says whether it is time to look at the remote, and if not how long it is
-// until then.
-func (r *Reconciler) due(source *gitopsv1alpha1.GitSource) (bool, time.Duration) {
-	if source.Spec.Suspend {
-		return false, intervalOf(source)
-	}
-	r.mu.Lock()
-	last, looked := r.looked[client.ObjectKeyFromObject(source)]
-	r.mu.Unlock()
-	request, _ := meta.ReconcileAnnotationValue(source.Annotations)
-	left := last.Add(intervalOf(source)).Sub(r.Clock.Now())
-	ready := condition.Of(source, meta.ReadyCondition)
-	asked := request != source.Status.LastHandledReconcileAt
-	edited := ready == nil || ready.ObservedGeneration != source.Generation
-	return !looked || asked || edited || left <= 0, left
 }
 
 // read finds out what the revision holds.
 func (r *Reconciler) read(ctx context.Context, s *scope) error {
 	found, err := r.Repositories.Found(ctx, s.repo, s.revision.Commit, s.source)
 	if err != nil {
-		return err
+		return r.failed(s, err)
 	}
 	s.found = found
 	s.source.Status.Problems = firstProblems(found.Problems)
@@ -241,9 +208,8 @@ func (s *scope) outcome() condition.Outcome {
 	}
 }
 
-// failures are the reasons of errors, and whether only a change by a person, or
-// time, can mend them: then they are tried again after the interval.
-func explained(err error) (condition.Outcome, bool) {
+// explained says how a source stands that could not be read.
+func explained(err error) condition.Outcome {
 	for _, known := range []struct {
 		err    error
 		reason string
@@ -252,14 +218,18 @@ func explained(err error) (condition.Outcome, bool) {
 		{gitsource.ErrUnauthorized, gitopsv1alpha1.AuthenticationFailedReason},
 		{gitsource.ErrNotFound, gitopsv1alpha1.FetchFailedReason},
 		{gitsource.ErrRefNotFound, gitopsv1alpha1.FetchFailedReason},
+		{gitsource.ErrCommitNotFound, gitopsv1alpha1.FetchFailedReason},
 		{gitsource.ErrEmptyRepository, gitopsv1alpha1.FetchFailedReason},
 		{gitsource.ErrTooLarge, gitopsv1alpha1.FetchFailedReason},
 	} {
 		if errors.Is(err, known.err) {
-			return condition.Failed(known.reason, "%v", err), true
+			return condition.Failed(known.reason, "%v", err)
 		}
 	}
-	return condition.Waiting(gitopsv1alpha1.FetchFailedReason, "%v; trying again", err), false
+	if errors.Is(err, errUnread) {
+		return condition.Ready(meta.SuspendedReason, "%v", err)
+	}
+	return condition.Waiting(gitopsv1alpha1.FetchFailedReason, "%v; trying again", err)
 }
 
 // forget drops what is kept in memory for a source that is gone.
@@ -268,7 +238,8 @@ func (r *Reconciler) forget(source *gitopsv1alpha1.GitSource) {
 	r.Repositories.Forget(client.ObjectKeyFromObject(source))
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.looked, client.ObjectKeyFromObject(source))
+	delete(r.looks, client.ObjectKeyFromObject(source))
+	delete(r.wanted, client.ObjectKeyFromObject(source))
 }
 
 // announce emits an event for a new revision, and for every condition whose

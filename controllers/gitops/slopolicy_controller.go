@@ -23,7 +23,7 @@ type PolicyReconciler struct {
 	client.Client
 }
 
-// +kubebuilder:rbac:groups=gitops.keptn.sh,resources=slopolicies/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups=gitops.keptn.sh,resources=slopolicies/status,verbs=patch
 
 // SetupWithManager registers the reconciler.
 func (r *PolicyReconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options) error {

@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
@@ -152,8 +151,8 @@ func (r *AppVersionReconciler) ensureEvaluation(ctx context.Context, d *delivery
 		Baseline:             baseline,
 		Commit:               d.kav.Spec.Commit,
 	}
-	if err := controllerutil.SetControllerReference(d.kav, e, r.Scheme()); err != nil {
-		return nil, fmt.Errorf("own evaluation %s: %w", e.Name, err)
+	if err := apply.Own(d.kav, e, r.Scheme()); err != nil {
+		return nil, err
 	}
 	return e, apply.Object(ctx, r.Client, e, fieldOwner)
 }

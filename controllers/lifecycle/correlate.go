@@ -17,8 +17,9 @@ type match struct {
 	evidence lifecyclev1.Evidence
 }
 
-// correlate finds the commit that explains the workloads that changed: the one
-// that renders their pod templates, else the one that their annotations name.
+// correlate finds the commit that explains the workloads that changed: of those
+// that render their pod templates the newest one at or before the start of the
+// rollout, or the oldest one after it; else the one that their annotations name.
 // It returns nil where there is none.
 func (r *Reconciler) correlate(ctx context.Context, s *scope, changed []*workload) (*match, error) {
 	start := latest(changed)
@@ -34,11 +35,11 @@ func (r *Reconciler) correlate(ctx context.Context, s *scope, changed []*workloa
 		if named == nil && annotated(changed, c.SHA) {
 			named = &match{c, lifecyclev1.EvidenceAnnotation}
 		}
-		explains, err := r.explains(ctx, s, c, changed)
+		rendered, err := r.workloadsAt(ctx, s, c.SHA)
 		if err != nil {
 			return nil, err
 		}
-		if !explains {
+		if !rendersAll(rendered, changed, s.lc.Namespace) {
 			continue
 		}
 		if !c.Committer.When.After(start) {
@@ -50,16 +51,6 @@ func (r *Reconciler) correlate(ctx context.Context, s *scope, changed []*workloa
 		return tooNew, nil
 	}
 	return named, nil
-}
-
-// explains says whether a commit changed what the app renders to, and renders
-// the pod templates that the changed workloads carry.
-func (r *Reconciler) explains(ctx context.Context, s *scope, c *gitsource.Commit, changed []*workload) (bool, error) {
-	rendered, err := r.workloadsAt(ctx, s, c.SHA)
-	if err != nil || !rendersAll(rendered, changed, s.lc.Namespace) {
-		return false, err
-	}
-	return r.changesWorkloads(ctx, s, c)
 }
 
 // rendersAll says whether each of the live workloads carries a template of the

@@ -2,13 +2,11 @@ package lifecycle
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
@@ -152,8 +150,8 @@ func (r *Reconciler) newDelivery(ctx context.Context, s *scope, found *match, ti
 		return nil, err
 	}
 	if kav.Namespace == s.lc.Namespace {
-		if err := controllerutil.SetControllerReference(s.lc, kav, r.Scheme()); err != nil {
-			return nil, fmt.Errorf("own delivery %s: %w", kav.Name, err)
+		if err := apply.Own(s.lc, kav, r.Scheme()); err != nil {
+			return nil, err
 		}
 	}
 	return kav, nil

@@ -43,7 +43,7 @@ type EvaluationReconciler struct {
 	Measure *Measurer
 }
 
-// +kubebuilder:rbac:groups=lifecycle.keptn.sh,resources=keptnevaluations/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups=lifecycle.keptn.sh,resources=keptnevaluations/status,verbs=patch
 
 // SetupWithManager registers the reconciler.
 func (r *EvaluationReconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options) error {

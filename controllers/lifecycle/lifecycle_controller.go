@@ -46,7 +46,7 @@ type Reconciler struct {
 	Reporter     *report.Reporter
 	// Fetch asks for a look at the remote of a GitSource, since something runs
 	// that no known commit explains.
-	Fetch func(source types.NamespacedName)
+	Fetch func(ctx context.Context, source types.NamespacedName)
 
 	news chan event.GenericEvent
 }
@@ -106,8 +106,8 @@ func (s *scope) lookAgain(d time.Duration) {
 	}
 }
 
-// +kubebuilder:rbac:groups=gitops.keptn.sh,resources=lifecycles,verbs=get;list;watch;create;update;patch;delete
-// +kubebuilder:rbac:groups=gitops.keptn.sh,resources=lifecycles/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups=gitops.keptn.sh,resources=lifecycles,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=gitops.keptn.sh,resources=lifecycles/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 
 // SetupWithManager registers the reconciler and what wakes it: its own object,

@@ -24,43 +24,20 @@ const defaultMatchTimeout = 2 * time.Minute
 // keptDeliveries is how many ended deliveries are kept beside the newest good one.
 const keptDeliveries = 10
 
-// observeWorkloads reads the workloads that the app renders to, and notes what
-// they carry; what they were tied to stays as long as they carry the same.
+// observeWorkloads reads the app's workloads, and notes what they carry; what
+// they were tied to stays as long as they carry the same.
 func (r *Reconciler) observeWorkloads(ctx context.Context, s *scope) error {
-	if s.problem != "" {
-		return r.observeKnown(ctx, s)
-	}
-	statuses := make([]gitopsv1alpha1.WorkloadStatus, 0, len(s.rendered.Workloads))
-	for _, rendered := range s.rendered.Workloads {
-		key := types.NamespacedName{Namespace: orDefault(rendered.Namespace, s.lc.Namespace), Name: rendered.Name}
-		status := gitopsv1alpha1.WorkloadStatus{Kind: rendered.Kind, Namespace: key.Namespace, Name: key.Name}
-		allowed, err := r.allowed(ctx, s.source, key.Namespace)
+	statuses := s.expected()
+	for i := range statuses {
+		status := &statuses[i]
+		allowed, err := r.allowed(ctx, s.source, status.Namespace)
 		if err != nil {
 			return err
 		}
 		if !allowed {
-			s.denied = append(s.denied, key.Namespace)
-			statuses = append(statuses, status)
+			s.denied = append(s.denied, status.Namespace)
 			continue
 		}
-		live, err := seeWorkload(ctx, r, rendered.Kind, key)
-		if err != nil {
-			return err
-		}
-		if live != nil {
-			s.live = append(s.live, live)
-			carry(&status, s.lc.Status.Workloads, live)
-		}
-		statuses = append(statuses, status)
-	}
-	s.lc.Status.Workloads = statuses
-	return nil
-}
-
-// observeKnown reads the workloads that the app rendered to when it last did.
-func (r *Reconciler) observeKnown(ctx context.Context, s *scope) error {
-	for i := range s.lc.Status.Workloads {
-		status := &s.lc.Status.Workloads[i]
 		live, err := seeWorkload(ctx, r, status.Kind, types.NamespacedName{Namespace: status.Namespace, Name: status.Name})
 		if err != nil {
 			return err
@@ -70,7 +47,24 @@ func (r *Reconciler) observeKnown(ctx context.Context, s *scope) error {
 			carry(status, s.lc.Status.Workloads, live)
 		}
 	}
+	s.lc.Status.Workloads = statuses
 	return nil
+}
+
+// expected names the workloads that the app renders to; while it does not
+// render, those that it rendered to when it last did.
+func (s *scope) expected() []gitopsv1alpha1.WorkloadStatus {
+	var names []gitopsv1alpha1.WorkloadStatus
+	if s.problem != "" {
+		for _, w := range s.lc.Status.Workloads {
+			names = append(names, gitopsv1alpha1.WorkloadStatus{Kind: w.Kind, Namespace: w.Namespace, Name: w.Name})
+		}
+		return names
+	}
+	for _, w := range s.rendered.Workloads {
+		names = append(names, gitopsv1alpha1.WorkloadStatus{Kind: w.Kind, Namespace: orDefault(w.Namespace, s.lc.Namespace), Name: w.Name})
+	}
+	return names
 }
 
 // carry fills in the status of a live workload: as known where it carries the
@@ -124,9 +118,23 @@ func (r *Reconciler) readDeliveries(ctx context.Context, s *scope) error {
 	}
 	s.deliveries = list.Items
 	slices.SortFunc(s.deliveries, func(a, b lifecyclev1.KeptnAppVersion) int {
-		return cmp.Or(rolloutStart(&b).Compare(rolloutStart(&a)), b.CreationTimestamp.Compare(a.CreationTimestamp.Time), cmp.Compare(b.Spec.Revision, a.Spec.Revision))
+		return cmp.Or(
+			rolloutStart(&b).Compare(rolloutStart(&a)),
+			b.CreationTimestamp.Compare(a.CreationTimestamp.Time),
+			cmp.Compare(s.recorded(&b), s.recorded(&a)),
+			cmp.Compare(b.Spec.Revision, a.Spec.Revision),
+		)
 	})
 	return nil
+}
+
+// recorded is 1 for the delivery that was last recorded as the newest. Times
+// have a resolution of one second, within which it tells the newer of two.
+func (s *scope) recorded(kav *lifecyclev1.KeptnAppVersion) int {
+	if d := s.lc.Status.Delivery; d != nil && d.Namespace == kav.Namespace && d.Name == kav.Name {
+		return 1
+	}
+	return 0
 }
 
 func rolloutStart(kav *lifecyclev1.KeptnAppVersion) time.Time {
@@ -202,7 +210,7 @@ func (r *Reconciler) unmatched(ctx context.Context, s *scope, untied []*workload
 	}
 	if s.lc.Status.UnmatchedSince == nil || s.lc.Status.UnmatchedSince.Time.Before(newest) {
 		s.lc.Status.UnmatchedSince = timestamp(newest)
-		r.Fetch(client.ObjectKeyFromObject(s.source))
+		r.Fetch(ctx, client.ObjectKeyFromObject(s.source))
 	}
 	return r.completeNewest(ctx, s)
 }

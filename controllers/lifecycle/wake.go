@@ -3,6 +3,8 @@ package lifecycle
 import (
 	"context"
 
+	"github.com/fluxcd/pkg/apis/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -71,13 +73,18 @@ func changedByOthers() predicate.Predicate {
 // newGeneration lets through workloads that come, go, or get another spec.
 func newGeneration() predicate.Predicate { return predicate.GenerationChangedPredicate{} }
 
-// newRevision lets through sources that have another revision, or another spec.
+// newRevision lets through sources that have another revision, or another spec,
+// or can be read again.
 func newRevision() predicate.Predicate {
 	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.Funcs{
 		UpdateFunc: func(e event.UpdateEvent) bool {
 			before, ok := e.ObjectOld.(*gitopsv1alpha1.GitSource)
 			after, ok2 := e.ObjectNew.(*gitopsv1alpha1.GitSource)
-			return ok && ok2 && before.Status.ObservedRevision != after.Status.ObservedRevision
+			return ok && ok2 && (before.Status.ObservedRevision != after.Status.ObservedRevision || !isReady(before) && isReady(after))
 		},
 	})
+}
+
+func isReady(source *gitopsv1alpha1.GitSource) bool {
+	return apimeta.IsStatusConditionTrue(source.Status.Conditions, meta.ReadyCondition)
 }

@@ -21,8 +21,13 @@ import (
 	"github.com/keptn/gitops/gitsource/forge"
 )
 
-// again is how long a status that a forge has refused is left alone.
-const again = time.Minute
+// firstRetry and lastRetry are the shortest and the longest time for which a
+// status that a forge has refused is left alone; it doubles from the one to the
+// other.
+const (
+	firstRetry = 2 * time.Second
+	lastRetry  = time.Minute
+)
 
 // reportedReason is the reason of a condition that all is reported.
 const reportedReason = "Reported"
@@ -46,9 +51,12 @@ type owner struct {
 	results map[key]result
 }
 
+// result is what became of a status; after an error it also says when to try
+// again, and after which pause that is.
 type result struct {
 	forge.Result
-	at time.Time
+	retryAt time.Time
+	pause   time.Duration
 }
 
 // key is one context of one commit.
@@ -64,7 +72,7 @@ func New(c clock.PassiveClock, options ...forge.Option) *Reporter {
 // Start delivers statuses until ctx is done. It implements manager.Runnable, and
 // runs where the controllers run.
 func (r *Reporter) Start(ctx context.Context) error {
-	defer close(r.stopped)
+	context.AfterFunc(ctx, func() { close(r.stopped) })
 	return r.queues.Run(ctx)
 }
 
@@ -82,11 +90,13 @@ func (r *Reporter) Sync(object client.Object, wake chan<- event.GenericEvent, to
 	}
 	now := make([]gitopsv1alpha1.ReportedStatus, 0, len(wanted))
 	var open []forge.Status
-	var failure error
+	var failure condition.Outcome
+	var recheck time.Duration
 	for _, status := range wanted {
 		k := key{status.Commit, status.Context}
 		last := r.take(name, k, recorded[k])
 		if last.Outcome != "" && last.Err == nil {
+			// One that was superseded counts too: the commit shows what is newer.
 			recorded[k] = entry(last.Item.Status)
 		}
 		was, ok := recorded[k]
@@ -96,19 +106,25 @@ func (r *Reporter) Sync(object client.Object, wake chan<- event.GenericEvent, to
 		if ok && says(was, status) {
 			continue
 		}
-		if last.Err != nil {
-			failure = fmt.Errorf("%s on %.7s: %w", k.context, k.commit, last.Err)
-		}
-		if last.Err == nil || !last.Item.Status.Same(status) || r.clock.Since(last.at) >= again {
+		if last.Err == nil {
 			open = append(open, status)
+			continue
+		}
+		failure = condition.Failed(gitopsv1alpha1.ForgeFailedReason, "%s on %.7s: %v", k.context, k.commit, last.Err)
+		wait := last.retryAt.Sub(r.clock.Now())
+		if wait <= 0 || !last.Item.Status.Same(status) {
+			open, wait = append(open, status), last.pause
+		}
+		if recheck == 0 || wait < recheck {
+			recheck = wait
 		}
 	}
-	return now, r.send(object, wake, to, open, failure)
+	return now, r.send(object, wake, to, open, failure.In(recheck))
 }
 
 // send puts statuses into the queue, and says how reporting stands; failure is
-// the last answer of the forge where it was none.
-func (r *Reporter) send(object client.Object, wake chan<- event.GenericEvent, to Destination, open []forge.Status, failure error) condition.Outcome {
+// the forge's last answer where it refused, else empty.
+func (r *Reporter) send(object client.Object, wake chan<- event.GenericEvent, to Destination, open []forge.Status, failure condition.Outcome) condition.Outcome {
 	if len(open) > 0 {
 		destination, err := to()
 		if err != nil {
@@ -119,8 +135,8 @@ func (r *Reporter) send(object client.Object, wake chan<- event.GenericEvent, to
 		}
 	}
 	switch {
-	case failure != nil:
-		return condition.Failed(gitopsv1alpha1.ForgeFailedReason, "%v", failure).In(again)
+	case failure.Status != "":
+		return failure
 	case len(open) > 0:
 		return condition.Waiting("Reporting", "%s on %.7s is on its way", open[0].Context, open[0].Commit)
 	default:
@@ -167,7 +183,8 @@ func (r *Reporter) handle(res forge.Result) {
 	r.mu.Lock()
 	o := r.owners[res.Item.Owner]
 	if o != nil {
-		o.results[key{res.Item.Status.Commit, res.Item.Status.Context}] = result{Result: res, at: r.clock.Now()}
+		k := key{res.Item.Status.Commit, res.Item.Status.Context}
+		o.results[k] = r.follow(o.results[k], res)
 	}
 	r.mu.Unlock()
 	if o == nil {
@@ -177,6 +194,16 @@ func (r *Reporter) handle(res forge.Result) {
 	case o.wake <- event.GenericEvent{Object: o.object}:
 	case <-r.stopped:
 	}
+}
+
+// follow returns the result that comes after another one of the same context.
+func (r *Reporter) follow(was result, res forge.Result) result {
+	now := result{Result: res}
+	if res.Err != nil {
+		now.pause = min(max(2*was.pause, firstRetry), lastRetry)
+		now.retryAt = r.clock.Now().Add(now.pause)
+	}
+	return now
 }
 
 // says tells whether a record says the same as a status.
@@ -204,5 +231,5 @@ func unable(err error) condition.Outcome {
 	if errors.Is(err, repository.ErrNoCredentials) || errors.Is(err, repository.ErrSecret) {
 		reason = gitopsv1alpha1.NoCredentialsReason
 	}
-	return condition.Failed(reason, "%v", err).In(again)
+	return condition.Failed(reason, "%v", err).In(lastRetry)
 }

@@ -1,0 +1,175 @@
+package gitsource
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// Auth is how to prove who we are to a remote, and how the remote proves who it is.
+// It never shows its content: String says only of what kind it is.
+type Auth struct{ c *credentials }
+
+type credentials struct {
+	username, password, bearerToken string
+	ca, clientCert, clientKey       []byte
+	privateKey, knownHosts          []byte
+
+	signer      ssh.Signer
+	certificate *tls.Certificate
+}
+
+// String names the kind of credentials.
+func (a Auth) String() string {
+	switch {
+	case a.c == nil:
+		return "no credentials"
+	case a.c.signer != nil:
+		return "ssh key"
+	case a.c.bearerToken != "":
+		return "bearer token"
+	case a.c.username != "" || a.c.password != "":
+		return "username and password"
+	case a.c.certificate != nil:
+		return "client certificate"
+	}
+	return "no credentials"
+}
+
+// GoString is String, so that %#v shows no secret either.
+func (a Auth) GoString() string { return "gitsource.Auth{" + a.String() + "}" }
+
+// identity is the same for the same credentials and reveals nothing about them.
+type identity [sha256.Size]byte
+
+func (a Auth) identity() identity {
+	var id identity
+	if a.c == nil {
+		return id
+	}
+	h := sha256.New()
+	for _, part := range [][]byte{
+		[]byte(a.c.username), []byte(a.c.password), []byte(a.c.bearerToken),
+		a.c.ca, a.c.clientCert, a.c.clientKey, a.c.privateKey, a.c.knownHosts,
+	} {
+		fmt.Fprintf(h, "%d:%s", len(part), part)
+	}
+	copy(id[:], h.Sum(nil))
+	return id
+}
+
+// AuthFromSecret reads the keys of a Secret as Flux's GitRepository does:
+// for http and https username and password (both; the password may be a token), or
+// bearerToken, which wins; ca.crt (or caFile) and tls.crt with tls.key;
+// for ssh identity with its passphrase in password, and known_hosts, without which
+// no host is trusted. Empty data is right for public repositories. User and password
+// in the URL fill in for missing keys. Errors name the key that is wrong.
+func AuthFromSecret(repositoryURL string, data map[string][]byte) (Auth, error) {
+	l, err := locate(repositoryURL)
+	if err != nil {
+		return Auth{}, err
+	}
+	switch {
+	case l.local():
+		return Auth{}, nil
+	case l.ssh():
+		return sshAuth(data)
+	}
+	return httpAuth(l, data)
+}
+
+func sshAuth(data map[string][]byte) (Auth, error) {
+	c := &credentials{privateKey: data["identity"], knownHosts: data["known_hosts"]}
+	if len(c.privateKey) == 0 {
+		return Auth{}, errors.New("secret key identity: missing; an ssh URL needs a private key there")
+	}
+	if len(c.knownHosts) == 0 {
+		return Auth{}, errors.New("secret key known_hosts: missing; fill it with ssh-keyscan after checking the key")
+	}
+	var err error
+	if c.signer, err = parseIdentity(c.privateKey, data["password"]); err != nil {
+		return Auth{}, err
+	}
+	return Auth{c}, checkKnownHosts(c.knownHosts)
+}
+
+func parseIdentity(key, passphrase []byte) (ssh.Signer, error) {
+	signer, err := ssh.ParsePrivateKey(key)
+	var missing *ssh.PassphraseMissingError
+	if errors.As(err, &missing) {
+		if len(passphrase) == 0 {
+			return nil, errors.New("secret key identity: the private key has a passphrase; put it into the key password")
+		}
+		if signer, err = ssh.ParsePrivateKeyWithPassphrase(key, passphrase); err != nil {
+			return nil, errors.New("secret key password: it does not open the private key in identity")
+		}
+	}
+	if err != nil {
+		return nil, errors.New("secret key identity: not a private key in PEM format")
+	}
+	return signer, nil
+}
+
+func checkKnownHosts(file []byte) error {
+	hosts := 0
+	for rest := file; ; hosts++ {
+		var err error
+		_, _, _, _, rest, err = ssh.ParseKnownHosts(rest)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("secret key known_hosts: entry %d is not as in known_hosts(5)", hosts+1)
+		}
+	}
+	if hosts == 0 {
+		return errors.New("secret key known_hosts: it names no host")
+	}
+	return nil
+}
+
+func httpAuth(l location, data map[string][]byte) (Auth, error) {
+	c := &credentials{ca: data["ca.crt"], clientCert: data["tls.crt"], clientKey: data["tls.key"]}
+	if len(c.ca) == 0 {
+		c.ca = data["caFile"]
+	}
+	if token, ok := data["bearerToken"]; ok {
+		c.bearerToken = string(bytes.TrimSpace(token))
+	} else {
+		c.username, c.password = string(data["username"]), string(data["password"])
+		if c.username == "" {
+			c.username = l.user
+		}
+		if c.password == "" {
+			c.password = l.password
+		}
+	}
+	return Auth{c}, c.checkHTTP(data)
+}
+
+func (c *credentials) checkHTTP(data map[string][]byte) error {
+	if _, ok := data["bearerToken"]; ok && c.bearerToken == "" {
+		return errors.New("secret key bearerToken: empty")
+	}
+	if c.password != "" && c.username == "" {
+		return errors.New("secret key username: missing; password needs one (with a token: any, for example git)")
+	}
+	if len(c.ca) > 0 && !x509.NewCertPool().AppendCertsFromPEM(c.ca) {
+		return errors.New("secret key ca.crt: no certificate in PEM format")
+	}
+	if len(c.clientCert) == 0 && len(c.clientKey) == 0 {
+		return nil
+	}
+	pair, err := tls.X509KeyPair(c.clientCert, c.clientKey)
+	if err != nil {
+		return errors.New("secret keys tls.crt and tls.key: not a certificate with its key in PEM format")
+	}
+	c.certificate = &pair
+	return nil
+}

@@ -1,0 +1,248 @@
+package manifest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/yaml"
+)
+
+// Rendered is what a folder deploys.
+type Rendered struct {
+	// Workloads are sorted by namespace, kind and name.
+	Workloads []Workload
+	// Inputs are the paths that the result depends on, sorted: files that were
+	// read, paths that were looked for and are not there, and, with a slash at
+	// the end ("./" for the root), folders whose list of files matters. As long
+	// as none of them changes, neither does the result. "." alone stands for
+	// the whole tree, where it is not known what a render that took too long
+	// would have read.
+	Inputs []string
+}
+
+// DependsOn says whether a change of a path, such as one that a Git diff
+// lists, can change the result.
+func (r *Rendered) DependsOn(changed string) bool {
+	if _, listed := slices.BinarySearch(r.Inputs, path.Dir(changed)+"/"); listed {
+		return true
+	}
+	return slices.ContainsFunc(r.Inputs, func(input string) bool {
+		return input == changed || input == "." || strings.HasPrefix(input, changed+"/") ||
+			!strings.HasSuffix(input, "/") && strings.HasPrefix(changed, input+"/")
+	})
+}
+
+// Render says which workloads a folder deploys: through kustomize if it has a
+// kustomization, else by the manifests (*.yaml, *.yml, *.json) right in it. Dir
+// is a path in fsys, with slashes.
+//
+// An error that is [Problems] is the author's: the folder cannot be rendered
+// as it is. Rendered is then without workloads, but with its inputs. Any other
+// error is of ctx or fsys, and trying again can help.
+//
+// Files are taken from fsys alone. Remote files and bases, Helm charts, plugins
+// and functions that are no part of kustomize, symbolic links and paths out of
+// the repository are problems, and so is whatever goes beyond the limits.
+func Render(ctx context.Context, fsys fs.FS, dir string, limits Limits) (*Rendered, error) {
+	return newTree(ctx, fsys, limits.withDefaults()).rendered(path.Clean(dir))
+}
+
+// rendered is Render with what is left of the tree's context. The tree must not
+// be used again: a kustomize that was given up may still be at it.
+func (t *tree) rendered(dir string) (*Rendered, error) {
+	ctx, cancel := context.WithTimeout(t.ctx, t.limits.Time)
+	defer cancel()
+	given := t.ctx
+	t.ctx = ctx
+	workloads, err := t.render(dir)
+	switch {
+	case given.Err() != nil:
+		return nil, fmt.Errorf("rendering %s: %w", dir, given.Err())
+	case ctx.Err() != nil:
+		late := refuse(dir, "rendering takes longer than %s, which is the limit", t.limits.Time)
+		return &Rendered{Inputs: []string{"."}}, asProblems(late)
+	case t.failed != nil:
+		return nil, fmt.Errorf("rendering %s: %w", dir, t.failed)
+	}
+	r := &Rendered{Inputs: t.inputs()}
+	if err != nil {
+		return r, asProblems(err)
+	}
+	r.Workloads = workloads
+	return r, nil
+}
+
+// asProblems turns a refusal into the problem that it is.
+func asProblems(err error) error {
+	var (
+		r        *refusal
+		problems Problems
+	)
+	if errors.As(err, &r) {
+		problems.add(startOf(r.path), "%s", r.reason)
+		return problems
+	}
+	return err
+}
+
+func (t *tree) render(dir string) ([]Workload, error) {
+	if !fs.ValidPath(dir) {
+		return nil, refuse(dir, "leads out of the repository")
+	}
+	isDir, err := t.isDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && !isDir:
+		return nil, refuse(dir, "there is no such folder")
+	case err != nil:
+		return nil, err
+	}
+	k, err := t.readKustomization(dir)
+	if err != nil {
+		return nil, err
+	}
+	var found []Workload
+	if k != nil {
+		found, err = t.kustomized(dir, k)
+	} else {
+		found, err = t.plain(dir)
+	}
+	sortWorkloads(found)
+	return found, err
+}
+
+// kustomized are the workloads of a folder with a kustomization.
+func (t *tree) kustomized(dir string, k *kustomization) ([]Workload, error) {
+	view := &kustomizeFS{tree: t}
+	objects, err := kustomize(t.ctx, view, dir)
+	var problems Problems
+	switch {
+	case t.ctx.Err() != nil:
+		return nil, t.ctx.Err()
+	case len(view.problems) > 0:
+		return nil, view.problems.sorted()
+	case err != nil:
+		problems.add(startOf(k.file), "kustomize: %s", explain(err))
+		return nil, problems
+	}
+	var found []Workload
+	for _, o := range objects.Resources() {
+		data, err := o.MarshalJSON()
+		if err == nil {
+			found, err = collect(found, data)
+		}
+		if err != nil {
+			problems.add(startOf(k.file), "%s %q: %s", o.GetKind(), o.GetName(), decodeError(err))
+		}
+	}
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return found, nil
+}
+
+// plain are the workloads of a folder without a kustomization.
+func (t *tree) plain(dir string) ([]Workload, error) {
+	names, err := t.manifests(dir)
+	if err != nil {
+		return nil, err
+	}
+	var (
+		found    []Workload
+		problems Problems
+	)
+	for _, name := range names {
+		more, err := t.manifest(name)
+		var own Problems
+		if err = asProblems(err); err != nil && !errors.As(err, &own) {
+			return nil, err
+		}
+		problems = append(problems, own...)
+		for _, w := range more {
+			if slices.ContainsFunc(found, w.same) {
+				problems.add(startOf(name), "%s %q is in this folder twice: keep one", w.Kind, w.Name)
+			}
+			found = append(found, w)
+		}
+	}
+	if len(problems) > 0 {
+		return nil, problems.sorted()
+	}
+	return found, nil
+}
+
+// manifests are the files of a folder that can hold objects.
+func (t *tree) manifests(dir string) ([]string, error) {
+	files, err := t.list(dir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, file := range files {
+		if file != FileName && slices.Contains([]string{".yaml", ".yml", ".json"}, path.Ext(file)) {
+			names = append(names, path.Join(dir, file))
+		}
+	}
+	return names, t.prefetch(names...)
+}
+
+// manifest are the workloads in one file.
+func (t *tree) manifest(name string) ([]Workload, error) {
+	data, err := t.read(name)
+	if err != nil || !isManifest(data) {
+		return nil, err
+	}
+	if err := t.count(name, data); err != nil {
+		return nil, err
+	}
+	found, err := documents(data)
+	if err != nil {
+		return nil, unreadable(name, data, err)
+	}
+	return found, nil
+}
+
+// unreadable are the problems of a manifest that cannot be decoded.
+func unreadable(name string, data []byte, err error) Problems {
+	var problems Problems
+	for _, c := range split(data) {
+		_, syntax := c.parse(name)
+		problems = append(problems, syntax...)
+	}
+	if len(problems) == 0 {
+		problems.add(startOf(name), "%s", decodeError(err))
+	}
+	return problems
+}
+
+// decodeError says in an author's words why an object is not what it claims.
+func decodeError(err error) string {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		return fmt.Sprintf("%s must not be a %s", wrong.Field, wrong.Value)
+	}
+	return explain(err)
+}
+
+// documents are the workloads among the objects of a text.
+func documents(data []byte) (found []Workload, err error) {
+	for dec := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096); ; {
+		var doc json.RawMessage
+		switch err := dec.Decode(&doc); {
+		case errors.Is(err, io.EOF):
+			return found, nil
+		case err != nil:
+			return nil, err
+		}
+		if found, err = collect(found, doc); err != nil {
+			return nil, err
+		}
+	}
+}

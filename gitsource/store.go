@@ -1,0 +1,260 @@
+package gitsource
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/skeema/knownhosts"
+
+	"github.com/keptn/gitops/gitsource/internal/wire"
+)
+
+// A Store keeps fetched repositories below one directory, which belongs to one
+// process at a time. It is safe for concurrent use, and what it keeps survives the
+// process, also one that is killed.
+type Store struct {
+	dir string
+	options
+
+	mu      sync.Mutex
+	mirrors map[string]*mirror      // by location.key
+	disk    map[string]*usage       // by directory name
+	clients map[string]*http.Client // by CA and client certificate
+}
+
+// usage is what one repository takes, and when it was used last.
+type usage struct {
+	bytes int64
+	last  time.Time
+}
+
+// NewStore opens the store in dir, which is made if need be.
+func NewStore(dir string, opts ...Option) (*Store, error) {
+	s := &Store{
+		dir: dir, options: defaults(),
+		mirrors: map[string]*mirror{}, disk: map[string]*usage{}, clients: map[string]*http.Client{},
+	}
+	for _, o := range opts {
+		o(&s.options)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("opening the Git store: %w", err)
+	}
+	return s, s.measure()
+}
+
+// measure finds the repositories that an earlier process kept.
+func (s *Store) measure() error {
+	folders, err := os.ReadDir(s.dir)
+	if err != nil {
+		return fmt.Errorf("opening the Git store: %w", err)
+	}
+	for _, f := range folders {
+		if !f.IsDir() || !strings.HasSuffix(f.Name(), directorySuffix) {
+			continue
+		}
+		packs, _ := filepath.Glob(filepath.Join(s.dir, f.Name(), "objects", "pack", "*"))
+		u := &usage{}
+		for _, file := range packs {
+			if info, err := os.Stat(file); err == nil {
+				u.bytes += info.Size()
+			}
+		}
+		if info, err := os.Stat(filepath.Join(s.dir, f.Name(), stateFile)); err == nil {
+			u.last = info.ModTime()
+		}
+		s.disk[f.Name()] = u
+	}
+	return nil
+}
+
+// Repository returns a handle to a repository; nothing is read or sent yet. Handles
+// to one URL share what was fetched, but each must show the remote its own
+// credentials before it reads any of it. An error says what is wrong with the URL or
+// that the credentials do not fit it.
+func (s *Store) Repository(remote Remote) (*Repository, error) {
+	l, err := locate(remote.URL)
+	if err != nil {
+		return nil, err
+	}
+	if l.local() {
+		return &Repository{mirror: s.mirror(l), url: l.String()}, nil
+	}
+	if remote.Auth.c == nil && !l.ssh() {
+		if remote.Auth, err = httpAuth(l, nil); err != nil {
+			return nil, err
+		}
+	}
+	target, err := s.target(l, remote.Auth)
+	if err != nil {
+		return nil, fmt.Errorf("repository %s: %w", l, err)
+	}
+	return &Repository{mirror: s.mirror(l), url: l.String(), target: target, identity: remote.Auth.identity()}, nil
+}
+
+func (s *Store) target(l location, auth Auth) (wire.Target, error) {
+	t := wire.Target{Endpoint: l.endpoint}
+	var err error
+	if l.ssh() {
+		t.SSH, err = s.sshTarget(l, auth)
+		return t, err
+	}
+	t.HTTP, err = s.httpTarget(l, auth)
+	return t, err
+}
+
+func (s *Store) sshTarget(l location, auth Auth) (*wire.SSH, error) {
+	if auth.c == nil || auth.c.signer == nil {
+		return nil, errors.New("an ssh URL needs the secret keys identity and known_hosts")
+	}
+	hosts, err := s.knownHosts(auth.c.knownHosts)
+	if err != nil {
+		return nil, fmt.Errorf("secret key known_hosts: %w", err)
+	}
+	return &wire.SSH{User: cmp.Or(l.user, "git"), Signer: auth.c.signer, KnownHosts: hosts}, nil
+}
+
+// knownHosts lends the library a file, which is all it reads.
+func (s *Store) knownHosts(content []byte) (_ *knownhosts.HostKeyDB, err error) {
+	f, err := os.CreateTemp(s.dir, "known_hosts_")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
+	_, err = f.Write(content)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	return knownhosts.NewDB(f.Name())
+}
+
+func (s *Store) httpTarget(l location, auth Auth) (*wire.HTTP, error) {
+	c := auth.c
+	if c.signer != nil {
+		return nil, errors.New("an ssh key is no use for an http URL; it needs username and password, or bearerToken")
+	}
+	secret := c.username != "" || c.password != "" || c.bearerToken != ""
+	if secret && l.endpoint.Protocol == "http" && !s.plainCredentials {
+		return nil, errors.New("credentials would go over plain http for all to read; use https")
+	}
+	client, err := s.client(c)
+	if err != nil {
+		return nil, fmt.Errorf("secret key ca.crt: %w", err)
+	}
+	return &wire.HTTP{Client: client, Username: c.username, Password: c.password, Bearer: c.bearerToken}, nil
+}
+
+// client is shared by all who trust and show the same certificates, and so are its
+// connections.
+func (s *Store) client(c *credentials) (*http.Client, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := fmt.Sprintf("%q %q %q", c.ca, c.clientCert, c.clientKey)
+	if client, ok := s.clients[key]; ok {
+		return client, nil
+	}
+	client, err := wire.NewHTTPClient(c.ca, c.certificate)
+	if err == nil {
+		s.clients[key] = client
+	}
+	return client, err
+}
+
+func (s *Store) mirror(l location) *mirror {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m, ok := s.mirrors[l.key()]
+	if !ok {
+		m = newMirror(s, l)
+		s.mirrors[l.key()] = m
+	}
+	return m
+}
+
+// maxOpen is how many repositories have open files and objects in memory at once.
+const maxOpen = 16
+
+// touch notes that a repository was used now, and puts those to rest that were not
+// used for the longest time.
+func (s *Store) touch(m *mirror) error {
+	var err error
+	for _, idle := range s.use(m) {
+		err = errors.Join(err, idle.rest())
+	}
+	return err
+}
+
+// use notes that a repository is used now, and returns those that may rest.
+func (s *Store) use(m *mirror) []*mirror {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m.last = s.now()
+	if u, ok := s.disk[m.name]; ok {
+		u.last = m.last
+	}
+	if len(s.mirrors) <= maxOpen {
+		return nil
+	}
+	all := slices.SortedFunc(maps.Values(s.mirrors), func(a, b *mirror) int { return b.last.Compare(a.last) })
+	return all[maxOpen:]
+}
+
+// account notes how much a repository takes, and makes room by deleting those that
+// were not used for the longest time, this one and those being fetched aside.
+func (s *Store) account(m *mirror, bytes int64) error {
+	s.mu.Lock()
+	s.disk[m.name] = &usage{bytes: bytes, last: s.now()}
+	var total int64
+	names := make([]string, 0, len(s.disk))
+	for name, u := range s.disk {
+		total += u.bytes
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b string) int { return s.disk[a].last.Compare(s.disk[b].last) })
+	var surplus []string
+	for _, name := range names {
+		if total > s.maxBytes && name != m.name {
+			surplus = append(surplus, name)
+			total -= s.disk[name].bytes
+		}
+	}
+	byName := make(map[string]*mirror, len(s.mirrors))
+	for _, other := range s.mirrors {
+		byName[other.name] = other
+	}
+	s.mu.Unlock()
+
+	var err error
+	for _, name := range surplus {
+		err = errors.Join(err, s.evict(name, byName[name]))
+	}
+	return err
+}
+
+// evict deletes what is kept of a repository; m is nil if no handle to it was made.
+func (s *Store) evict(name string, m *mirror) error {
+	if m != nil {
+		if !m.gate.TryAcquire(1) {
+			return nil
+		}
+		defer m.gate.Release(1)
+		if err := m.reset(); err != nil {
+			return err
+		}
+	} else if err := os.RemoveAll(filepath.Join(s.dir, name)); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.disk, name)
+	return nil
+}
