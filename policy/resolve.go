@@ -1,0 +1,173 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/ast"
+	"github.com/google/cel-go/common/operators"
+	"github.com/google/cel-go/common/types"
+)
+
+// A resolver turns the names of one parsed expression into the variables of the
+// environment, in place:
+//
+//   - metrics.x and metrics["x"] into the variable "metrics.x";
+//   - has(metrics.x), metrics.x != null and metrics.x == null into whether there
+//     is data, which is always decided;
+//   - a name that does not exist into a problem.
+type resolver struct {
+	ast.ExprFactory
+	names    namespace
+	declared int   // how many variables stand above the expression
+	reads    []int // the variables read
+	sized    bool  // whether input of unbounded size is read
+	report   func(id int64, message string)
+}
+
+// resolve rewrites the expression below e, parents first.
+func (r *resolver) resolve(e ast.Expr) {
+	ast.PreOrderVisit(e, ast.NewExprVisitor(func(e ast.Expr) {
+		switch e.Kind() {
+		case ast.CallKind:
+			r.call(e)
+		case ast.SelectKind:
+			sel := e.AsSelect()
+			if root, ok := r.root(sel.Operand()); ok {
+				r.name(e, sel.Operand().ID(), root, sel.FieldName(), sel.IsTestOnly())
+			}
+		case ast.IdentKind:
+			r.bare(e)
+		case ast.ComprehensionKind:
+			r.loop(e)
+		}
+	}))
+}
+
+// root says whether e is one of the roots.
+func (r *resolver) root(e ast.Expr) (string, bool) {
+	if e.Kind() != ast.IdentKind {
+		return "", false
+	}
+	_, ok := r.names[e.AsIdent()]
+	return e.AsIdent(), ok
+}
+
+// call rewrites metrics["x"] and comparisons with null.
+func (r *resolver) call(e ast.Expr) {
+	call := e.AsCall()
+	if len(call.Args()) != 2 {
+		return
+	}
+	left, right := call.Args()[0], call.Args()[1]
+	switch call.FunctionName() {
+	case operators.Index:
+		root, isRoot := r.root(left)
+		field, isName := literalString(right)
+		if isRoot && isName {
+			r.name(e, left.ID(), root, field, false)
+		}
+	case operators.Equals, operators.NotEquals:
+		if isNull(left) {
+			left, right = right, left
+		}
+		if root, field, at, ok := r.reference(left); ok && isNull(right) && root != rootVariables {
+			r.name(left, at, root, field, true)
+			if call.FunctionName() == operators.Equals {
+				e.SetKindCase(r.NewCall(e.ID(), operators.LogicalNot, left))
+			} else {
+				e.SetKindCase(r.NewIdent(e.ID(), left.AsIdent()))
+			}
+		}
+	}
+}
+
+// reference splits <root>.<name> and <root>["<name>"]. The id is that of the root.
+func (r *resolver) reference(e ast.Expr) (root, field string, at int64, ok bool) {
+	switch e.Kind() {
+	case ast.SelectKind:
+		sel := e.AsSelect()
+		root, ok = r.root(sel.Operand())
+		return root, sel.FieldName(), sel.Operand().ID(), ok && !sel.IsTestOnly()
+	case ast.CallKind:
+		call := e.AsCall()
+		if call.FunctionName() != operators.Index || len(call.Args()) != 2 {
+			return "", "", 0, false
+		}
+		root, ok = r.root(call.Args()[0])
+		field, isName := literalString(call.Args()[1])
+		return root, field, call.Args()[0].ID(), ok && isName
+	default:
+		return "", "", 0, false
+	}
+}
+
+// name makes e the variable that <root>.<name> is, or reports that there is none.
+func (r *resolver) name(e ast.Expr, at int64, root, name string, presence bool) {
+	i := slices.Index(r.names[root], name)
+	full := root + "." + name
+	switch {
+	case i < 0:
+		r.report(at, r.names.unknown(root, name))
+		full, presence = unknownName, false
+	case root == rootVariables && i >= r.declared:
+		r.report(at, fmt.Sprintf("%s is not known here: a variable can read those above it only; move it up", full))
+		full, presence = unknownName, false
+	case root == rootVariables && presence:
+		r.report(at, fmt.Sprintf("has(%s) has no meaning: ask for data where the metric is read, as in metrics.x != null", full))
+		full, presence = unknownName, false
+	case root == rootVariables:
+		r.reads = append(r.reads, i)
+	case (root == rootSeries || root == rootCommit) && !presence:
+		r.sized = true
+	}
+	if presence {
+		full = presencePrefix + full
+	}
+	e.SetKindCase(r.NewIdent(e.ID(), full))
+}
+
+// bare reports a root that is not followed by a name.
+func (r *resolver) bare(e ast.Expr) {
+	if root, ok := r.root(e); ok {
+		r.report(e.ID(), fmt.Sprintf("%s is no value by itself: write %s.<name>", root, root))
+		e.SetKindCase(r.NewIdent(e.ID(), unknownName))
+	}
+}
+
+// loop reports a loop whose variable would hide a root.
+func (r *resolver) loop(e ast.Expr) {
+	loop := e.AsComprehension()
+	for _, name := range []string{loop.IterVar(), loop.IterVar2()} {
+		if _, taken := r.names[name]; taken || name == rootNow {
+			r.report(loop.IterRange().ID(), fmt.Sprintf("the loop variable %s hides what %s means: choose another name", name, name))
+		}
+	}
+}
+
+func isNull(e ast.Expr) bool {
+	return e.Kind() == ast.LiteralKind && e.AsLiteral() == types.NullValue
+}
+
+func literalString(e ast.Expr) (string, bool) {
+	if e.Kind() != ast.LiteralKind {
+		return "", false
+	}
+	s, ok := e.AsLiteral().(types.String)
+	return string(s), ok
+}
+
+// scalarsOnly says whether every part of a checked expression is of a fixed size,
+// so that its estimated cost is a true bound.
+func scalarsOnly(checked *cel.Ast) bool {
+	for _, t := range checked.NativeRep().TypeMap() {
+		switch t.Kind() {
+		case types.BoolKind, types.DoubleKind, types.IntKind, types.UintKind,
+			types.DurationKind, types.TimestampKind, types.NullTypeKind:
+		default:
+			return false
+		}
+	}
+	return true
+}
