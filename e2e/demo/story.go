@@ -2,75 +2,50 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/fluxcd/pkg/apis/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
-	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/e2e/stage"
 )
 
-const (
-	// folder is where the app is committed.
-	folder    = "apps/checkout"
-	namespace = "shop"
-	// patience is how long a commit is given to show what it should.
-	patience = 3 * time.Minute
-)
+// patience is how long a commit is given to show what it should.
+const patience = 3 * time.Minute
+
+// onGitea says whether the commits are to be on Gitea.
+func onGitea() bool { return os.Getenv("FORGE") == "gitea" }
 
 // chapter is one commit: what it changes, and what it should show in the end.
 type chapter struct {
 	message string
-	// change makes the commit's files of those of the commit before.
-	change func(stage.App) (stage.App, error)
+	changes []stage.Change
 	// deployed says whether the commit is applied to the cluster.
 	deployed bool
 	// ends are the states that the commit's contexts end in.
 	ends map[string]string
 }
 
-const (
-	validate       = "keptn/production/validate"
-	deployment     = "keptn/production/checkout/deployment"
-	postDeployment = "keptn/production/checkout/post-deployment"
-)
-
 // chapters are the story.
 func chapters() []chapter {
-	edit := func(file, old, replacement string) func(stage.App) (stage.App, error) {
-		return func(app stage.App) (stage.App, error) { return app.With(folder+"/"+file, old, replacement) }
-	}
-	good := map[string]string{validate: "success", deployment: "success", postDeployment: "success"}
+	good := map[string]string{stage.Validate: "success", stage.Deployment: "success", stage.PostDeployment: "success"}
+	bad := map[string]string{stage.Validate: "success", stage.Deployment: "success", stage.PostDeployment: "failure"}
 	return []chapter{
-		{"Deliver checkout", func(app stage.App) (stage.App, error) { return app, nil }, true, good},
-		{"Answer faster", edit("deployment.yaml", "value: 60ms", "value: 40ms"), true, good},
+		{"Deliver checkout", nil, true, good},
+		{"Answer faster", []stage.Change{stage.Edit("deployment.yaml", "value: 60ms", "value: 40ms")}, true, good},
+		{"Try another payment gateway", []stage.Change{stage.Edit("deployment.yaml", `value: "0"`, `value: "0.3"`)}, true, bad},
 		{
-			"Try another payment gateway", edit("deployment.yaml", "value: \"0\"", "value: \"0.3\""), true,
-			map[string]string{validate: "success", deployment: "success", postDeployment: "failure"},
-		},
-		{
-			"Allow fewer errors", edit("lifecycle.yaml", "expression: variables.ratio < 0.01", "expresion: variables.ratio < 0.008"), false,
-			map[string]string{validate: "failure"},
+			"Allow fewer errors",
+			[]stage.Change{stage.Edit("lifecycle.yaml", "expression: variables.ratio < 0.01", "expresion: variables.ratio < 0.008")},
+			false, map[string]string{stage.Validate: "failure"},
 		},
 		{
 			"Go back to the old gateway, mend the policy",
-			func(app stage.App) (stage.App, error) {
-				app, err := app.With(folder+"/lifecycle.yaml", "expresion:", "expression:")
-				if err != nil {
-					return nil, err
-				}
-				return app.With(folder+"/deployment.yaml", "value: \"0.3\"", "value: \"0\"")
+			[]stage.Change{
+				stage.Edit("lifecycle.yaml", "expresion:", "expression:"),
+				stage.Edit("deployment.yaml", `value: "0.3"`, `value: "0"`),
 			}, true, good,
 		},
 	}
@@ -78,31 +53,16 @@ func chapters() []chapter {
 
 // prepare brings up what the story plays on, and returns how to take it down.
 func prepare(ctx context.Context, n *narrator, root string) (down func() error, err error) {
-	nothing := func() error { return nil }
-	parts := []string{"control-plane", "node", "prometheus", "git"}
-	if os.Getenv("FORGE") == "gitea" {
-		parts = append(parts, "gitea")
-	}
+	down = func() error { return nil }
 	n.chapter("A cluster, a Git server, and the controller")
-	if os.Getenv("KUBECONFIG") == "" {
+	if os.Getenv("KUBECONFIG") != "" {
+		n.say("using the cluster of KUBECONFIG=%s", os.Getenv("KUBECONFIG"))
+	} else {
 		bed := stage.NewTestbed(root, "demo", os.Stderr)
 		down = func() error { return bed.Down(context.WithoutCancel(ctx)) }
-		n.say("bringing up Kubernetes (the first time it is built: up to 15 minutes)")
-		if err := bed.Up(ctx, parts...); err != nil {
+		if err := bringUp(ctx, n, bed, root); err != nil {
 			return down, err
 		}
-		n.say("Kubernetes, Prometheus and the Git server are up")
-		archives, err := stage.Images(ctx, root, os.Stderr)
-		if err != nil {
-			return down, err
-		}
-		if err := bed.Load(ctx, archives...); err != nil {
-			return down, err
-		}
-		n.say("images of the controller and of the app are built and on the node")
-	} else {
-		down = nothing
-		n.say("using the cluster of KUBECONFIG=%s", os.Getenv("KUBECONFIG"))
 	}
 	if err := stage.Install(ctx, os.Stderr, root, "--allow-plain-http-credentials"); err != nil {
 		return down, err
@@ -111,73 +71,41 @@ func prepare(ctx context.Context, n *narrator, root string) (down func() error, 
 	return down, nil
 }
 
-// story is what happens between a repository and a cluster.
+func bringUp(ctx context.Context, n *narrator, bed *stage.Testbed, root string) error {
+	parts := []string{"control-plane", "node", "prometheus", "git"}
+	if onGitea() {
+		parts = append(parts, "gitea")
+	}
+	n.say("bringing up Kubernetes (the first time it is built, which takes about 15 minutes)")
+	if err := bed.Up(ctx, parts...); err != nil {
+		return err
+	}
+	n.say("Kubernetes, Prometheus and the Git server are up")
+	archives, err := stage.Images(ctx, root, os.Stderr)
+	if err != nil {
+		return err
+	}
+	if err := bed.Load(ctx, archives...); err != nil {
+		return err
+	}
+	n.say("images of the controller and of the app are built and on the node")
+	return nil
+}
+
+// story is what happens to a project.
 type story struct {
-	cluster  *stage.Cluster
-	repo     *stage.Repo
-	statuses stage.Statuses
-	source   *gitopsv1alpha1.GitSource
-	app      stage.App
+	*stage.Project
 	outcomes []outcome
 }
 
-// open makes the repository, and the source that watches it.
+// open makes the project.
 func open(ctx context.Context, root, work string) (*story, error) {
-	s := &story{source: &gitopsv1alpha1.GitSource{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "shop"},
-		Spec: gitopsv1alpha1.GitSourceSpec{
-			Environment: "production",
-			Interval:    metav1.Duration{Duration: 30 * time.Second},
-		},
-	}}
-	var err error
-	if s.app, err = stage.ExampleApp(root, folder); err != nil {
-		return nil, err
-	}
-	if s.cluster, err = stage.Connect(); err != nil {
-		return nil, err
-	}
-	if err := s.cluster.Namespace(ctx, namespace, os.Getenv("TESTBED_PROMETHEUS_URL")); err != nil {
-		return nil, err
-	}
-	url, err := s.host(ctx)
+	cluster, err := stage.Connect()
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(work, "shop")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make the working copy: %w", err)
-	}
-	if s.repo, err = stage.NewRepo(ctx, dir, url); err != nil {
-		return nil, err
-	}
-	if s.statuses == nil {
-		s.statuses = stage.FromNotes(s.repo)
-	}
-	return s, nil
-}
-
-// host makes an empty repository on the forge that was asked for, tells the
-// source how to reach it, and returns the URL to push to.
-func (s *story) host(ctx context.Context) (string, error) {
-	if os.Getenv("FORGE") != "gitea" {
-		s.source.Spec.URL = os.Getenv("TESTBED_GIT_URL") + "/shop.git"
-		return s.source.Spec.URL, stage.InitBare(ctx, filepath.Join(os.Getenv("TESTBED_GIT_ROOT"), "shop.git"))
-	}
-	gitea := stage.GiteaFromEnvironment()
-	url, err := gitea.CreateRepository(ctx, "shop")
-	if err != nil {
-		return "", err
-	}
-	s.source.Spec.URL = url
-	s.source.Spec.Provider = gitopsv1alpha1.GiteaProvider
-	s.source.Spec.SecretRef = &meta.LocalObjectReference{Name: "shop-git"}
-	s.source.Spec.Statuses = &gitopsv1alpha1.Statuses{SecretRef: &meta.LocalObjectReference{Name: "shop-forge"}}
-	s.statuses = gitea.FromGitea("shop")
-	return gitea.WithCredentials(url), errors.Join(
-		s.cluster.Secret(ctx, namespace, "shop-git", map[string]string{"username": gitea.User, "password": gitea.Token}),
-		s.cluster.Secret(ctx, namespace, "shop-forge", map[string]string{"token": gitea.Token}),
-	)
+	project, err := stage.NewProject(ctx, cluster, root, work, "shop", onGitea())
+	return &story{Project: project}, err
 }
 
 // tell plays one chapter: commit, push, apply, and see what the commit is told.
@@ -185,38 +113,28 @@ func (s *story) tell(ctx context.Context, n *narrator, c chapter) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	n.chapter("“" + c.message + "”")
-	var err error
-	if s.app, err = c.change(s.app); err != nil {
-		return err
-	}
-	sha, err := s.repo.Push(ctx, c.message, s.app)
+	sha, err := s.Push(ctx, c.message, c.changes...)
 	if err != nil {
 		return err
 	}
 	pushed := time.Now()
 	n.say("git push: %.7s", sha)
-	if err := s.watch(ctx, sha); err != nil {
-		return err
-	}
 	if c.deployed {
-		if err := stage.Kubectl(ctx, io.Discard, "apply", "-k", filepath.Join(s.repo.Dir, folder)); err != nil {
+		if err := s.Apply(ctx); err != nil {
 			return err
 		}
-		n.say("kubectl apply -k %s", folder)
-	} else {
-		n.say("not applied: its check is red")
+		n.say("kubectl apply -k %s", stage.Folder)
 	}
 	shown, err := s.follow(ctx, n, sha, c.ends, pushed)
-	s.outcomes = append(s.outcomes, outcome{sha: sha, message: c.message, statuses: shown})
-	return err
-}
-
-// watch has the source look at the repository; the first time it is made.
-func (s *story) watch(ctx context.Context, sha string) error {
-	if s.source.UID == "" {
-		return s.cluster.Create(ctx, s.source)
+	if err != nil {
+		return err
 	}
-	return s.cluster.Look(ctx, s.source, sha)
+	if !c.deployed {
+		n.say("not applied: its check is red")
+	}
+	lead, err := s.leadTime(ctx, sha)
+	s.outcomes = append(s.outcomes, outcome{sha: sha, message: c.message, statuses: shown, leadTime: lead})
+	return err
 }
 
 // poll is how often a commit is asked what it shows.
@@ -229,7 +147,7 @@ func (s *story) follow(ctx context.Context, n *narrator, sha string, ends map[st
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	for {
-		shown, err := s.statuses(ctx, sha)
+		shown, err := s.Statuses(ctx, sha)
 		if err != nil {
 			return nil, err
 		}
@@ -262,7 +180,7 @@ func ended(shown map[string]stage.Status, ends map[string]string) bool {
 // inOrder lists statuses in the order in which they come about.
 func inOrder(shown map[string]stage.Status) []stage.Status {
 	var list []stage.Status
-	for _, name := range []string{validate, deployment, postDeployment} {
+	for _, name := range []string{stage.Validate, stage.Deployment, stage.PostDeployment} {
 		if s, ok := shown[name]; ok {
 			list = append(list, s)
 		}
@@ -270,44 +188,30 @@ func inOrder(shown map[string]stage.Status) []stage.Status {
 	return list
 }
 
-// end prints all commits with what they show, and how to see it oneself.
-func (s *story) end(ctx context.Context, n *narrator) error {
-	var deliveries lifecyclev1.KeptnAppVersionList
-	if err := s.cluster.List(ctx, &deliveries, client.InNamespace(namespace)); err != nil {
-		return fmt.Errorf("read deliveries: %w", err)
+// leadTime is the lead time that the record of a commit's delivery has.
+func (s *story) leadTime(ctx context.Context, sha string) (string, error) {
+	kav, err := s.Delivery(ctx, sha)
+	if err != nil || kav == nil || kav.Status.LeadTime == nil {
+		return "—", err
 	}
-	for i := range s.outcomes {
-		s.outcomes[i].leadTime = leadTime(deliveries.Items, s.outcomes[i].sha)
-	}
-	if os.Getenv("FORGE") == "gitea" {
-		n.chapter("What Gitea shows on each commit")
-	} else {
-		n.chapter("What Git notes say of each commit")
-	}
-	n.table(s.outcomes)
-	if os.Getenv("FORGE") == "gitea" {
-		return nil
-	}
-	return s.showLog(ctx, n)
+	return kav.Status.LeadTime.Duration.String(), nil
 }
 
-// showLog shows that plain Git reads the verdicts.
-func (s *story) showLog(ctx context.Context, n *narrator) error {
-	n.chapter("Git alone shows them: git fetch origin refs/notes/keptn:refs/notes/keptn && git log --notes=keptn -1")
-	log, err := s.repo.Git(ctx, "log", "--notes=keptn", "-1")
+// end prints all commits with what they show, and how to see it oneself.
+func (s *story) end(ctx context.Context, n *narrator) error {
+	if onGitea() {
+		n.chapter("What Gitea's API says of each commit")
+		n.table(s.outcomes)
+		return nil
+	}
+	n.chapter("What Git notes say of each commit")
+	n.table(s.outcomes)
+	n.chapter("Plain Git shows them")
+	fmt.Fprintln(n.out, "$ git fetch origin refs/notes/keptn:refs/notes/keptn && git log --notes=keptn -1")
+	log, err := s.Repo.Git(ctx, "log", "--notes=keptn", "-1")
 	if err != nil {
 		return err
 	}
 	fmt.Fprintln(n.out, strings.TrimSpace(log))
 	return nil
-}
-
-func leadTime(deliveries []lifecyclev1.KeptnAppVersion, sha string) string {
-	for i := range deliveries {
-		kav := &deliveries[i]
-		if kav.Spec.Commit != nil && kav.Spec.Commit.SHA == sha && kav.Status.LeadTime != nil {
-			return kav.Status.LeadTime.Duration.String()
-		}
-	}
-	return "—"
 }

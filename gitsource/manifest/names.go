@@ -31,8 +31,10 @@ func (d *discovery) clashes(apps []App) {
 			app.Problems.add(d.place(app), "Lifecycle %q is already at %s: give it another name", name, d.place(prior))
 		default:
 			message := fmt.Sprintf("Lifecycle %q is inherited by both %s and %s: give each environment a source of its own, whose spec.paths name one of them", name, prior.Path, app.Path)
-			app.Problems.add(d.place(app), "%s", message)
-			prior.Problems.add(d.place(app), "%s", message)
+			for _, ps := range []*Problems{&app.Problems, &prior.Problems} {
+				ps.add(d.place(app), "%s", message)
+				(*ps)[len(*ps)-1].Overlays = true
+			}
 		}
 	}
 }

@@ -31,6 +31,9 @@ type Problem struct {
 	Severity Severity `json:"severity"`
 	// Message says what is wrong and what to do, in one line.
 	Message string `json:"message"`
+	// Overlays says that several overlays inherit one Lifecycle: wrong in the
+	// paths of one environment, and as it should be in a repository of several.
+	Overlays bool `json:"-"`
 }
 
 // String is file:line:column: message; a warning says so before its message.

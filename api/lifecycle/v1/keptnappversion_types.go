@@ -140,7 +140,7 @@ type KeptnAppVersionSpec struct {
 	// +optional
 	RolloutStartedAt *metav1.Time `json:"rolloutStartedAt,omitempty"`
 
-	// Adopted says that the rollout was there before its Lifecycle was: it is
+	// Adopted says that the rollout was there before its GitSource was: it is
 	// judged, but no lead time is measured.
 	// +optional
 	Adopted bool `json:"adopted,omitempty"`
