@@ -35,8 +35,14 @@ type Project struct {
 	Source  *gitopsv1alpha1.GitSource
 	// App are the files that were pushed last.
 	App App
-	// Statuses reads what commits show.
-	Statuses Statuses
+	// History reads what commits were told.
+	History History
+}
+
+// Statuses are what a commit shows, by context.
+func (p *Project) Statuses(ctx context.Context, commit string) (map[string]Status, error) {
+	history, err := p.History(ctx, commit)
+	return newest(history), err
 }
 
 // NewProject makes the namespace, an empty repository of the same name on Gitea
@@ -71,8 +77,8 @@ func NewProject(ctx context.Context, c *Cluster, root, work, name string, onGite
 	if p.Repo, err = NewRepo(ctx, dir, url); err != nil {
 		return nil, err
 	}
-	if p.Statuses == nil {
-		p.Statuses = FromNotes(p.Repo)
+	if p.History == nil {
+		p.History = FromNotes(p.Repo)
 	}
 	return p, nil
 }
@@ -93,7 +99,7 @@ func (p *Project) host(ctx context.Context, name string, onGitea bool) (string, 
 	p.Source.Spec.Provider = gitopsv1alpha1.GiteaProvider
 	p.Source.Spec.SecretRef = &meta.LocalObjectReference{Name: "git"}
 	p.Source.Spec.Statuses = &gitopsv1alpha1.Statuses{SecretRef: &meta.LocalObjectReference{Name: "forge"}}
-	p.Statuses = gitea.FromGitea(name)
+	p.History = gitea.FromGitea(name)
 	return gitea.WithCredentials(url), errors.Join(
 		p.Cluster.Secret(ctx, name, "git", map[string]string{"username": gitea.User, "password": gitea.Token}),
 		p.Cluster.Secret(ctx, name, "forge", map[string]string{"token": gitea.Token}),

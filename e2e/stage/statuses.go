@@ -1,11 +1,13 @@
 package stage
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/keptn/gitops/gitsource/forge"
@@ -16,12 +18,12 @@ type Status struct {
 	Context, State, Description string
 }
 
-// Statuses reads what a commit shows, by context.
-type Statuses func(ctx context.Context, commit string) (map[string]Status, error)
+// History reads all that a commit was ever told, oldest first.
+type History func(ctx context.Context, commit string) ([]Status, error)
 
 // FromNotes reads statuses from Git notes, by Git's own means.
-func FromNotes(r *Repo) Statuses {
-	return func(ctx context.Context, commit string) (map[string]Status, error) {
+func FromNotes(r *Repo) History {
+	return func(ctx context.Context, commit string) ([]Status, error) {
 		listed, err := r.Git(ctx, "ls-remote", "origin", forge.NotesRef)
 		if err != nil || listed == "" {
 			return nil, err
@@ -33,24 +35,28 @@ func FromNotes(r *Repo) Statuses {
 		if err != nil {
 			return nil, nil //nolint:nilerr // Git fails where there is no note
 		}
-		return newest(commit, text)
+		var history []Status
+		for line := range strings.Lines(text) {
+			note, err := forge.ParseNote(commit, strings.TrimSpace(line))
+			if err != nil {
+				return nil, err
+			}
+			history = append(history, Status{note.Context, string(note.State), note.Description})
+		}
+		return history, nil
 	}
 }
 
-// newest returns the newest status of each context in a note.
-func newest(commit, text string) (map[string]Status, error) {
+// newest returns the newest status of each context. Notes tell the time to the
+// second: of one second, a verdict is later than pending.
+func newest(history []Status) map[string]Status {
 	statuses := map[string]Status{}
-	for line := range strings.Lines(text) {
-		note, err := forge.ParseNote(commit, strings.TrimSpace(line))
-		if err != nil {
-			return nil, err
-		}
-		// Lines are sorted by time; of one second, a verdict is later than pending.
-		if was := statuses[note.Context]; was.State == "" || note.State.Final() || was.State == string(forge.Pending) {
-			statuses[note.Context] = Status{note.Context, string(note.State), note.Description}
+	for _, s := range history {
+		if was := statuses[s.Context]; was.State == "" || was.State == string(forge.Pending) || s.State != string(forge.Pending) {
+			statuses[s.Context] = s
 		}
 	}
-	return statuses, nil
+	return statuses
 }
 
 // Gitea is a Gitea server, and an account on it.
@@ -58,24 +64,26 @@ type Gitea struct {
 	URL, User, Password, Token string
 }
 
-// FromGitea reads statuses from Gitea's API, of the repository owner/name.
-func (g Gitea) FromGitea(name string) Statuses {
-	return func(ctx context.Context, commit string) (map[string]Status, error) {
-		var combined struct {
-			Statuses []struct {
-				Context, Description string
-				Status               string
-			}
-		}
-		path := fmt.Sprintf("/api/v1/repos/%s/%s/commits/%s/status?limit=100", g.User, name, commit)
-		if err := g.call(ctx, http.MethodGet, path, nil, &combined); err != nil {
+// giteaStatus is a commit status in Gitea's API; ids ascend as statuses come in.
+type giteaStatus struct {
+	ID                           int64
+	Context, Description, Status string
+}
+
+// FromGitea reads statuses from Gitea's API, of a repository of the account's.
+func (g Gitea) FromGitea(name string) History {
+	return func(ctx context.Context, commit string) ([]Status, error) {
+		var told []giteaStatus
+		path := fmt.Sprintf("/api/v1/repos/%s/%s/commits/%s/statuses?limit=50", g.User, name, commit)
+		if err := g.call(ctx, http.MethodGet, path, nil, &told); err != nil {
 			return nil, err
 		}
-		statuses := map[string]Status{}
-		for _, s := range combined.Statuses {
-			statuses[s.Context] = Status{s.Context, s.Status, s.Description}
+		slices.SortFunc(told, func(a, b giteaStatus) int { return cmp.Compare(a.ID, b.ID) })
+		history := make([]Status, len(told))
+		for i, s := range told {
+			history[i] = Status{s.Context, s.Status, s.Description}
 		}
-		return statuses, nil
+		return history, nil
 	}
 }
 
