@@ -199,7 +199,7 @@ func (w *walk) pop() (*visit, error) {
 // byTime returns the next commit, or nil after the last.
 func (w *walk) byTime() (*visit, error) {
 	if w.queue.Len() == 0 {
-		return nil, nil
+		return nil, nil //nolint:nilnil // the end, as the comment says
 	}
 	return w.pop()
 }
@@ -240,7 +240,7 @@ func (w *walk) difference(from, until plumbing.Hash) (func() (*visit, error), er
 	}
 	return func() (*visit, error) {
 		if w.queue.Len() == 0 {
-			return nil, nil
+			return nil, nil //nolint:nilnil // the end, as of byTime
 		}
 		v, ok := heap.Pop(&w.queue).(*visit)
 		if !ok {

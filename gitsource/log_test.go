@@ -26,7 +26,7 @@ func logOf(t testing.TB, r *Repository, o LogOptions) []string {
 }
 
 // history makes commits with random parents, times and changes.
-func history(t testing.TB, repo *gittest.Repo, seed uint64, n int) []string {
+func history(repo *gittest.Repo, seed uint64, n int) []string {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	var stream strings.Builder
 	for i := 1; i <= n; i++ {
@@ -60,7 +60,7 @@ func TestLogAndIsAncestorAgreeWithGit(t *testing.T) {
 	for seed := range uint64(3) {
 		repo := srv.Create(t, fmt.Sprint("h", seed))
 		const n = 40
-		commits := history(t, repo, seed, n)
+		commits := history(repo, seed, n)
 		r := open(t, newStore(t), repo.URL)
 		rng := rand.New(rand.NewPCG(seed, 1))
 		for range 4 {

@@ -33,7 +33,7 @@ func FromNotes(r *Repo) History {
 		}
 		text, err := r.Git(ctx, "notes", "--ref=keptn", "show", commit)
 		if err != nil {
-			return nil, nil //nolint:nilerr // Git fails where there is no note
+			return nil, nil
 		}
 		var history []Status
 		for line := range strings.Lines(text) {

@@ -124,13 +124,13 @@ func (k *kustomization) files() []reference {
 	list("generators", k.Generators)
 	list("transformers", k.Transformers)
 	list("validators", k.Validators)
-	for i, p := range k.PatchesStrategicMerge {
+	for i, p := range k.PatchesStrategicMerge { //nolint:staticcheck // deprecated, and still in use
 		refs = append(refs, reference{fmt.Sprintf("patchesStrategicMerge[%d]", i), string(p)})
 	}
 	for i, p := range k.Patches {
 		refs = append(refs, reference{fmt.Sprintf("patches[%d].path", i), p.Path})
 	}
-	for i, p := range k.PatchesJson6902 {
+	for i, p := range k.PatchesJson6902 { //nolint:staticcheck // deprecated, and still in use
 		refs = append(refs, reference{fmt.Sprintf("patchesJson6902[%d].path", i), p.Path})
 	}
 	for i, r := range k.Replacements {

@@ -83,7 +83,7 @@ func inspectObject(s *packfile.Scanner, limit int64) error {
 	if err != nil {
 		return err
 	}
-	size, into := h.Length, io.Writer(io.Discard)
+	size, into := h.Length, io.Discard
 	delta := &head{}
 	if h.Type.IsDelta() {
 		into = delta

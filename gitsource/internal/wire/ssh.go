@@ -175,7 +175,7 @@ func (s *sshSession) ReceivePack(_ context.Context, req *packp.ReferenceUpdateRe
 		return nil, err
 	}
 	if !req.Capabilities.Supports(capability.ReportStatus) {
-		return nil, nil
+		return nil, nil //nolint:nilnil // the remote was not asked for a report, and go-git's interface has it so
 	}
 	report := packp.NewReportStatus()
 	if err := report.Decode(s.stdout); err != nil {
