@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -36,13 +37,15 @@ func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:]))
+	os.Exit(run(ctx, os.Stdout, os.Stderr, os.Args[1:]...))
 }
 
 // run runs one command line and returns its exit code.
-func run(ctx context.Context, args []string) int {
+func run(ctx context.Context, stdout, stderr io.Writer, args ...string) int {
 	root := newRoot()
 	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	var code exitCode
 	switch {
@@ -51,7 +54,7 @@ func run(ctx context.Context, args []string) int {
 	case errors.As(err, &code):
 		return int(code)
 	default:
-		fmt.Fprintln(root.ErrOrStderr(), "keptn:", err)
+		fmt.Fprintln(stderr, "keptn:", err)
 		return exitError
 	}
 }
