@@ -61,7 +61,7 @@ integration: ## Run the controllers against a real API server
 
 .PHONY: test-testbed
 test-testbed: ## Run the testbed's own tests
-	go -C e2e/testbed test -timeout 30m ./...
+	PATH="$$($(TESTBED) assets):$$PATH" go -C e2e/testbed test -timeout 30m ./...
 
 # The testbed is taken down whatever happens; a cluster of the user's is left as it is.
 .PHONY: test-e2e
