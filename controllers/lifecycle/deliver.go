@@ -138,7 +138,7 @@ func (r *Reconciler) newDelivery(ctx context.Context, s *scope, found *match, ti
 		Environment:      s.source.Spec.Environment,
 		Commit:           commitRecord(found, s.source.Spec.URL),
 		RolloutStartedAt: timestamp(latest(tied)),
-		Adopted:          len(s.deliveries) == 0 && latest(tied).Before(s.lc.CreationTimestamp.Time),
+		Adopted:          len(s.deliveries) == 0 && latest(tied).Before(s.source.CreationTimestamp.Time),
 	}
 	if newest := s.newest(); newest != nil && newest.Spec.Version != kav.Spec.Version {
 		kav.Spec.PreviousVersion = newest.Spec.Version

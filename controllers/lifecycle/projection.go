@@ -111,6 +111,8 @@ func described(rec *lifecyclev1.PhaseRecord, superseding *lifecyclev1.KeptnAppVe
 		return fmt.Sprintf("superseded by %s before it was done", superseding.Spec.Version)
 	case rec.State == lifecyclev1.StatePending:
 		return "waiting for the rollout"
+	case rec.Name == lifecyclev1.PhaseAppDeploy && !rec.State.Completed():
+		return "rolling out" // how far is in the record: a commit is not told of every pod
 	default:
 		return rec.Message
 	}

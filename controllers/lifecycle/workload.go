@@ -118,7 +118,7 @@ func templateWrittenAt(obj metav1.Object) time.Time {
 		if entry.Subresource != "" || entry.Time == nil || entry.FieldsV1 == nil {
 			continue
 		}
-		if strings.Contains(string(entry.FieldsV1.Raw), `"f:template"`) && entry.Time.After(at) {
+		if strings.Contains(entry.FieldsV1.GetRawString(), `"f:template"`) && entry.Time.After(at) {
 			at = entry.Time.Time
 		}
 	}
