@@ -80,8 +80,8 @@ test-e2e: image image-example ## Run end to end: in the testbed, or in the clust
 test: unit integration test-testbed test-e2e ## Run every test there is
 
 .PHONY: bench
-bench: ## Run the benchmarks
-	go test -run '^$$' -bench . -benchmem $(PACKAGES)
+bench: ## Run the benchmarks, those of a whole cluster in a testbed of their own
+	go run ./e2e/bench
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME
