@@ -22,8 +22,12 @@ import (
 	"github.com/keptn/gitops/gitsource/manifest"
 )
 
-// remembered is how many commits' content is kept in memory, over all sources.
-const remembered = 512
+// How much of what commits hold is kept in memory, over all sources: trees with
+// all their apps, and folders as they render.
+const (
+	rememberedTrees   = 32
+	rememberedFolders = 512
+)
 
 // ErrSecret is wrapped by errors about a Secret that is missing or unusable.
 var ErrSecret = errors.New("secret cannot be used")
@@ -63,8 +67,8 @@ func New(secrets client.Reader, store *gitsource.Store, cluster string) *Reposit
 		cluster:  cluster,
 		handles:  map[types.NamespacedName]handle{},
 		clients:  map[string]*http.Client{},
-		found:    lru.New(remembered),
-		rendered: lru.New(remembered),
+		found:    lru.New(rememberedTrees),
+		rendered: lru.New(rememberedFolders),
 	}
 }
 
