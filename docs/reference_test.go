@@ -1,0 +1,259 @@
+package docs_test
+
+import (
+	"encoding/json"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/keptn/gitops/api/gitops/v1alpha1"
+	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
+	"github.com/keptn/gitops/telemetry"
+)
+
+func TestPagesNameTheFieldsThatThereAre(t *testing.T) {
+	kinds := readKinds(t)
+	for name, file := range map[string]string{
+		"GitSource": "gitsource.md", "Lifecycle": "lifecycle.md", "SLOPolicy": "policies.md",
+	} {
+		p, fields := readPage(t, file), kinds[name].fields()
+		if len(fields) < 7 {
+			t.Fatalf("%s has the fields %q only", name, fields)
+		}
+		var spoken []string
+		for _, m := range inline.FindAllStringSubmatch(p.prose(), -1) {
+			spoken = append(spoken, word.FindAllString(m[1], -1)...)
+		}
+		for _, field := range fields {
+			if !slices.Contains(spoken, field) {
+				t.Errorf("%s does not name the field %s of %s", file, field, name)
+			}
+		}
+		rows := p.column("field of `spec`")
+		if len(rows) == 0 {
+			t.Errorf("%s has no table of fields", file)
+		}
+		for _, cell := range rows {
+			for _, named := range word.FindAllString(cell, -1) {
+				if !slices.Contains(fields, named) {
+					t.Errorf("%s names a field %s, which %s does not have", file, named, name)
+				}
+			}
+		}
+	}
+}
+
+func TestTablesOfFlagsAreThoseOfTheCommands(t *testing.T) {
+	sections := strings.Split(readPage(t, "cli.md").text, "\n## keptn ")
+	if len(sections) < 4 {
+		t.Fatalf("cli.md has %d sections", len(sections))
+	}
+	long := regexp.MustCompile(`--[a-z][a-z-]*`)
+	for _, section := range sections[1:] {
+		name, text, _ := strings.Cut(section, "\n")
+		var want, got []string
+		for line := range strings.Lines(run(t, ".", "keptn "+name+" --help | sed -n '/^Flags:/,$p'")) {
+			if flag := long.FindString(line); flag != "" && flag != "--help" {
+				want = append(want, flag)
+			}
+		}
+		for _, cell := range (page{text: text}).column("flag") {
+			got = append(got, long.FindAllString(cell, -1)...)
+		}
+		slices.Sort(want)
+		slices.Sort(got)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("flags of keptn %s (-command +cli.md):\n%s", name, diff)
+		}
+	}
+}
+
+func TestCommandsForAClusterNameWhatThereIs(t *testing.T) {
+	known := []string{"namespace", "events", "deployment", "secret"}
+	for _, k := range readKinds(t) {
+		known = append(append(known, k.names.Plural, k.names.Singular), k.names.ShortNames...)
+	}
+	object := regexp.MustCompile(`kubectl (?:-n \S+ )?(?:get|describe|delete|annotate|wait --for=\S+) ([a-z,]+)`)
+	place := regexp.MustCompile(`kubectl .*-[kf] (\S+)`)
+	flags := regexp.MustCompile(` --[a-z][a-z-]*`)
+	checked := 0
+	for _, p := range pages(t) {
+		for _, b := range p.blocks {
+			for _, c := range b.commands() {
+				if m := object.FindStringSubmatch(c.line); m != nil {
+					checked++
+					for _, name := range strings.Split(m[1], ",") {
+						if !slices.Contains(known, name) {
+							t.Errorf("%s: $ %s: there is no %q", p.file, c.line, name)
+						}
+					}
+				}
+				if m := place.FindStringSubmatch(c.line); m != nil && !p.has(m[1]) {
+					t.Errorf("%s: $ %s: there is no %s, here or on the page", p.file, c.line, m[1])
+				}
+				if rest, ok := strings.CutPrefix(c.line, "keptn "); ok {
+					help := run(t, ".", "keptn "+strings.Fields(rest)[0]+" --help; keptn policy eval --help")
+					for _, flag := range flags.FindAllString(c.line, -1) {
+						if !strings.Contains(help, flag) {
+							t.Errorf("%s: $ %s: there is no flag%s", p.file, c.line, flag)
+						}
+					}
+				}
+			}
+		}
+	}
+	if checked < 10 {
+		t.Errorf("only %d commands were checked", checked)
+	}
+}
+
+// has says whether a file or folder is in the repository, or shown on the page.
+func (p page) has(name string) bool {
+	if _, err := os.Stat(filepath.Join("..", name)); err == nil {
+		return true
+	}
+	return slices.ContainsFunc(p.blocks, func(b block) bool {
+		return b.file() != "" && (b.file() == name || path.Dir(b.file()) == name)
+	})
+}
+
+var heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+
+// anchors are the names by which headings are linked to, as forges make them.
+func (p page) anchors() []string {
+	var all []string
+	for _, m := range heading.FindAllStringSubmatch(p.prose(), -1) {
+		kept := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(m[1]), "")
+		all = append(all, strings.ReplaceAll(kept, " ", "-"))
+	}
+	return all
+}
+
+func TestEveryLinkLeadsSomewhere(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	followed := 0
+	for _, p := range append(pages(t), readPage(t, "../CONTRIBUTING.md")) {
+		for _, m := range link.FindAllStringSubmatch(p.prose(), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			followed++
+			file, anchor, _ := strings.Cut(m[1], "#")
+			target := filepath.Join(filepath.Dir(p.file), file)
+			if file == "" {
+				target = p.file
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s: link to %s: %v", p.file, m[1], err)
+				continue
+			}
+			if anchor != "" && !slices.Contains(readPage(t, target).anchors(), anchor) {
+				t.Errorf("%s: link to %s: there is no such heading", p.file, m[1])
+			}
+		}
+	}
+	if followed < 20 {
+		t.Errorf("only %d links were followed", followed)
+	}
+}
+
+func TestEveryMakeTargetExists(t *testing.T) {
+	makefile, err := os.ReadFile("../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	call := regexp.MustCompile(`\bmake((?: +[a-z][a-z0-9-]*)+)`)
+	found := 0
+	for _, p := range append(pages(t), readPage(t, "../CONTRIBUTING.md")) {
+		var code []string
+		for _, m := range inline.FindAllStringSubmatch(p.prose(), -1) {
+			code = append(code, m[1])
+		}
+		for _, b := range p.blocks {
+			for _, c := range b.commands() {
+				code = append(code, c.line)
+			}
+		}
+		for _, m := range call.FindAllStringSubmatch(strings.Join(code, "\n"), -1) {
+			for _, target := range strings.Fields(m[1]) {
+				found++
+				if !strings.Contains(string(makefile), "\n"+target+":") {
+					t.Errorf("%s: there is no make target %q", p.file, target)
+				}
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("only %d targets were found", found)
+	}
+}
+
+func TestOperationsNamesEveryMetric(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	metrics, err := telemetry.NewMetrics(t.Context(), "1.2.3", registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
+	kav := &lifecyclev1.KeptnAppVersion{}
+	kav.Status.StartTime, kav.Status.EndTime = metav1.NewTime(start), metav1.NewTime(start.Add(time.Minute))
+	kav.Status.LeadTime = &metav1.Duration{Duration: time.Hour}
+	metrics.DeliveryEnded(t.Context(), kav)
+	families, err := registry.Gather()
+	if err != nil || len(families) < 4 {
+		t.Fatalf("%d metrics: %v", len(families), err)
+	}
+	text := readPage(t, "operations.md").text
+	for _, f := range families {
+		if strings.HasPrefix(f.GetName(), "keptn_") && !strings.Contains(text, "`"+f.GetName()+"`") {
+			t.Errorf("operations.md does not name the metric %s", f.GetName())
+		}
+		for _, label := range f.GetMetric()[0].GetLabel() {
+			if strings.HasPrefix(label.GetName(), "keptn_") && !strings.Contains(text, "`"+label.GetName()+"`") {
+				t.Errorf("operations.md does not name the label %s", label.GetName())
+			}
+		}
+	}
+}
+
+func TestOperationsShowsTheDataOfACloudEvent(t *testing.T) {
+	p := readPage(t, "operations.md")
+	for _, kind := range []string{telemetry.DeliveryStartedType, telemetry.PhaseFinishedType, telemetry.DeliveryFinishedType} {
+		if !slices.Contains(p.column("type"), "`"+kind+"`") {
+			t.Errorf("operations.md does not name the event %s", kind)
+		}
+	}
+	i := slices.IndexFunc(p.blocks, func(b block) bool { return b.language == "json" })
+	if i < 0 {
+		t.Fatal("operations.md shows no data")
+	}
+	var data telemetry.DeliveryData
+	decoder := json.NewDecoder(strings.NewReader(p.blocks[i].text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&data); err != nil || len(data.Verdicts) != 1 {
+		t.Errorf("data %+v: %v", data, err)
+	}
+}
+
+func TestEveryReasonIsExplained(t *testing.T) {
+	for reason, file := range map[string]string{
+		v1alpha1.ReadFromGitReason: "lifecycle.md", v1alpha1.UnmatchedReason: "lifecycle.md",
+		v1alpha1.AccessDeniedReason: "lifecycle.md", v1alpha1.NoWorkloadsReason: "lifecycle.md",
+		v1alpha1.InvalidManifestReason: "gitsource.md", v1alpha1.FetchFailedReason: "gitsource.md",
+		v1alpha1.AuthenticationFailedReason: "gitsource.md", v1alpha1.NoCredentialsReason: "gitsource.md",
+		v1alpha1.ForgeFailedReason: "gitsource.md", v1alpha1.InvalidPolicyReason: "policies.md",
+	} {
+		if !strings.Contains(readPage(t, file).text, "`"+reason+"`") {
+			t.Errorf("%s does not say what to do about %s", file, reason)
+		}
+	}
+}
