@@ -215,6 +215,7 @@ func explained(err error) condition.Outcome {
 		reason string
 	}{
 		{repository.ErrSecret, gitopsv1alpha1.AuthenticationFailedReason},
+		{repository.ErrAddress, meta.InvalidURLReason},
 		{gitsource.ErrUnauthorized, gitopsv1alpha1.AuthenticationFailedReason},
 		{gitsource.ErrNotFound, gitopsv1alpha1.FetchFailedReason},
 		{gitsource.ErrRefNotFound, gitopsv1alpha1.FetchFailedReason},

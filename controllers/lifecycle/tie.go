@@ -44,7 +44,7 @@ func (r *Reconciler) observeWorkloads(ctx context.Context, s *scope) error {
 		}
 		if live != nil {
 			s.live = append(s.live, live)
-			carry(status, s.lc.Status.Workloads, live)
+			carry(status, s.lc.Status.Workloads, live, s.now)
 		}
 	}
 	s.lc.Status.Workloads = statuses
@@ -69,11 +69,16 @@ func (s *scope) expected() []gitopsv1alpha1.WorkloadStatus {
 
 // carry fills in the status of a live workload: as known where it carries the
 // same template, anew where it does not.
-func carry(status *gitopsv1alpha1.WorkloadStatus, known []gitopsv1alpha1.WorkloadStatus, live *workload) {
-	if was := statusOf(known, live); was != nil && was.TemplateHash == live.TemplateHash && was.Since != nil {
-		*status = *was
-		live.WrittenAt = was.Since.Time
-		return
+func carry(status *gitopsv1alpha1.WorkloadStatus, known []gitopsv1alpha1.WorkloadStatus, live *workload, now time.Time) {
+	if was := statusOf(known, live); was != nil && was.Since != nil {
+		if was.TemplateHash == live.TemplateHash {
+			*status = *was
+			live.WrittenAt = was.Since.Time
+			return
+		}
+		if !live.WrittenAt.After(was.Since.Time) {
+			live.WrittenAt = now // who only takes fields away, as an undo does, leaves no time behind
+		}
 	}
 	status.TemplateHash = live.TemplateHash
 	status.Since = timestamp(live.WrittenAt)

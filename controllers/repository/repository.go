@@ -32,6 +32,10 @@ const (
 // ErrSecret is wrapped by errors about a Secret that is missing or unusable.
 var ErrSecret = errors.New("secret cannot be used")
 
+// ErrAddress is wrapped by errors about a URL that cannot be used, or not with
+// the credentials there are.
+var ErrAddress = errors.New("url cannot be used")
+
 // Repositories opens repositories and forges. It is safe for concurrent use.
 type Repositories struct {
 	secrets client.Reader
@@ -109,7 +113,11 @@ func (r *Repositories) open(url string, secret *corev1.Secret) (*gitsource.Repos
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrSecret, secret.Name, err)
 	}
-	return r.store.Repository(gitsource.Remote{URL: url, Auth: auth})
+	opened, err := r.store.Repository(gitsource.Remote{URL: url, Auth: auth})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrAddress, err)
+	}
+	return opened, nil
 }
 
 // secret reads a Secret; without a name it is empty.

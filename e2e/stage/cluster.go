@@ -10,11 +10,13 @@ import (
 	"strings"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
@@ -28,6 +30,7 @@ type Cluster struct {
 
 // Connect opens the cluster that KUBECONFIG names.
 func Connect() (*Cluster, error) {
+	log.SetLogger(logr.Discard()) // the client library has nothing to add to the story
 	scheme, err := controllers.NewScheme()
 	if err != nil {
 		return nil, err
