@@ -14,6 +14,7 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -181,7 +182,8 @@ func (r *Reconciler) watch(ctx context.Context, source *gitopsv1alpha1.GitSource
 // open opens the repository with the credentials of its Secret.
 func (r *Reconciler) open(ctx context.Context, s *scope) error {
 	opened, err := r.Repositories.Open(ctx, s.source)
-	s.repo, s.scheduled = opened, errors.Is(err, repository.ErrSecret)
+	s.repo = opened
+	s.scheduled = err != nil && explained(err).Status == metav1.ConditionFalse
 	return err
 }
 

@@ -185,17 +185,18 @@ func decisive(s *lifecyclev1.KeptnAppVersionStatus) lifecyclev1.PhaseRecord {
 
 // record writes the status if it changed, and tells of the change.
 func (r *AppVersionReconciler) record(ctx context.Context, before, kav *lifecyclev1.KeptnAppVersion) error {
-	written, err := apply.Status(ctx, r.Client, before, kav)
-	if err != nil || !written {
-		return err
-	}
-	announcePhases(r.Events, before, kav)
 	var evaluations []lifecyclev1.KeptnEvaluation
+	var err error
 	if kav.Status.Status.Completed() {
 		if evaluations, err = r.evaluationsOf(ctx, kav); err != nil {
 			return err
 		}
 	}
+	written, err := apply.Status(ctx, r.Client, before, kav)
+	if err != nil || !written {
+		return err
+	}
+	announcePhases(r.Events, before, kav)
 	for _, observe := range r.Observers {
 		observe(ctx, before, kav, evaluations)
 	}

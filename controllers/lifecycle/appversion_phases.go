@@ -87,29 +87,38 @@ func (r *AppVersionReconciler) soak(_ context.Context, d *delivery, rec *lifecyc
 
 // evaluatePolicies has every policy of the delivery evaluated, all at once, and
 // waits for the last verdict.
-func (r *AppVersionReconciler) evaluatePolicies(ctx context.Context, d *delivery, _ *lifecyclev1.PhaseRecord) (outcome, error) {
+func (r *AppVersionReconciler) evaluatePolicies(ctx context.Context, d *delivery, rec *lifecyclev1.PhaseRecord) (outcome, error) {
 	if p := d.kav.Spec.Problem; p != "" {
 		return outcome{state: lifecyclev1.StateUnknown, reason: reasonUnreadable, message: "cannot be judged: " + p}, nil
 	}
 	var evaluations []lifecyclev1.KeptnEvaluation
 	var missing []string
 	for _, named := range d.kav.Spec.PostDeploymentPolicies {
-		spec, err := r.resolve(ctx, d.kav, named)
-		if err != nil {
+		e, err := r.ensureEvaluation(ctx, d, named)
+		switch {
+		case err != nil:
 			return outcome{}, err
-		}
-		if spec == nil {
+		case e == nil:
 			missing = append(missing, named.Name)
-			continue
+		default:
+			evaluations = append(evaluations, *e)
 		}
-		e, err := r.ensureEvaluation(ctx, d, named.Name, spec)
-		if err != nil {
-			return outcome{}, err
-		}
-		evaluations = append(evaluations, *e)
 	}
 	d.kav.Status.PostDeploymentEvaluationTaskStatus = itemStatuses(evaluations)
-	return judged(evaluations, missing), nil
+	if len(missing) > 0 {
+		return unresolved(missing, rec.StartTime.Add(defaultEvaluationTimeout).Sub(d.now)), nil
+	}
+	return judged(evaluations), nil
+}
+
+// unresolved decides where policies are missing; left is the time that they are
+// still waited for.
+func unresolved(missing []string, left time.Duration) outcome {
+	message := fmt.Sprintf("no SLOPolicy %s, neither at the commit nor in the namespace", strings.Join(missing, ", "))
+	if left <= 0 {
+		return outcome{state: lifecyclev1.StateUnknown, reason: reasonInconclusive, message: message}
+	}
+	return waiting(reasonWaiting, "%s", message).in(left)
 }
 
 // resolve returns the policy as the commit has it, else as the namespace of the
@@ -127,8 +136,10 @@ func (r *AppVersionReconciler) resolve(ctx context.Context, kav *lifecyclev1.Kep
 }
 
 // ensureEvaluation returns the record of a policy's evaluation, and begins one
-// where there is none. Its name is derived, so that there is never a second.
-func (r *AppVersionReconciler) ensureEvaluation(ctx context.Context, d *delivery, name string, spec *gitopsv1alpha1.SLOPolicySpec) (*lifecyclev1.KeptnEvaluation, error) {
+// where there is none; nil where nobody has the policy. The record's name is
+// derived, so that there is never a second.
+func (r *AppVersionReconciler) ensureEvaluation(ctx context.Context, d *delivery, named lifecyclev1.NamedPolicy) (*lifecyclev1.KeptnEvaluation, error) {
+	name := named.Name
 	phase := string(lifecyclev1.PhaseAppPostDeployEvaluations)
 	e := &lifecyclev1.KeptnEvaluation{}
 	e.Namespace = d.kav.Namespace
@@ -136,6 +147,10 @@ func (r *AppVersionReconciler) ensureEvaluation(ctx context.Context, d *delivery
 	err := r.Get(ctx, client.ObjectKeyFromObject(e), e)
 	if err == nil || client.IgnoreNotFound(err) != nil {
 		return e, err
+	}
+	spec, err := r.resolve(ctx, d.kav, named)
+	if err != nil || spec == nil {
+		return nil, err
 	}
 	baseline, err := r.baseline(ctx, d.kav, name)
 	if err != nil {
@@ -204,11 +219,8 @@ func (r *AppVersionReconciler) evaluationsOf(ctx context.Context, kav *lifecycle
 	return found.Items, nil
 }
 
-// judged decides from the evaluations; missing are policies that nobody has.
-func judged(evaluations []lifecyclev1.KeptnEvaluation, missing []string) outcome {
-	if len(missing) > 0 {
-		return waiting(reasonWaiting, "no SLOPolicy %s, neither at the commit nor in the namespace", strings.Join(missing, ", "))
-	}
+// judged decides from the evaluations.
+func judged(evaluations []lifecyclev1.KeptnEvaluation) outcome {
 	worst, decisive := lifecyclev1.StateSucceeded, (*lifecyclev1.KeptnEvaluation)(nil)
 	for i := range evaluations {
 		e := &evaluations[i]

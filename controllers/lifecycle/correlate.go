@@ -22,8 +22,7 @@ type match struct {
 // rollout, or the oldest one after it; else the one that their annotations name.
 // It returns nil where there is none.
 func (r *Reconciler) correlate(ctx context.Context, s *scope, changed []*workload) (*match, error) {
-	start := latest(changed)
-	var tooNew, named *match
+	best := choice{start: latest(changed)}
 	searched := 0
 	for c, err := range s.appCommits(ctx, "") {
 		if err != nil {
@@ -32,25 +31,49 @@ func (r *Reconciler) correlate(ctx context.Context, s *scope, changed []*workloa
 		if searched++; searched > maxSearched {
 			break
 		}
-		if named == nil && annotated(changed, c.SHA) {
-			named = &match{c, lifecyclev1.EvidenceAnnotation}
-		}
 		rendered, err := r.workloadsAt(ctx, s, c.SHA)
 		if err != nil {
 			return nil, err
 		}
-		if !rendersAll(rendered, changed, s.lc.Namespace) {
-			continue
+		if best.weigh(c, rendersAll(rendered, changed, s.lc.Namespace), annotated(changed, c.SHA)) {
+			break
 		}
-		if !c.Committer.When.After(start) {
-			return &match{c, lifecyclev1.EvidenceContent}, nil
-		}
-		tooNew = &match{c, lifecyclev1.EvidenceContent}
 	}
-	if tooNew != nil {
-		return tooNew, nil
+	return best.match(), nil
+}
+
+// choice is what a search has found so far for a rollout that began at start.
+type choice struct {
+	start                time.Time
+	before, after, named *gitsource.Commit
+}
+
+// weigh takes the next older commit into account, which renders what runs, or is
+// named by it, and says whether the search is over.
+func (ch *choice) weigh(c *gitsource.Commit, renders, isNamed bool) bool {
+	switch {
+	case renders && !c.Committer.When.After(ch.start):
+		ch.before = c
+	case renders:
+		ch.after = c
+	case isNamed && ch.named == nil:
+		ch.named = c
 	}
-	return named, nil
+	return ch.before != nil
+}
+
+// match is the commit that was found, or nil.
+func (ch *choice) match() *match {
+	switch {
+	case ch.before != nil:
+		return &match{ch.before, lifecyclev1.EvidenceContent}
+	case ch.after != nil:
+		return &match{ch.after, lifecyclev1.EvidenceContent}
+	case ch.named != nil:
+		return &match{ch.named, lifecyclev1.EvidenceAnnotation}
+	default:
+		return nil
+	}
 }
 
 // rendersAll says whether each of the live workloads carries a template of the

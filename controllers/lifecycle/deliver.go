@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -50,6 +51,9 @@ func (s *scope) newest() *lifecyclev1.KeptnAppVersion {
 func cameBack(kav *lifecyclev1.KeptnAppVersion, tied []*workload) bool {
 	for _, w := range tied {
 		ref := refOf(kav.Spec.Workloads, kav.Namespace, w)
+		if ref != nil && ref.TemplateHash == w.TemplateHash && !kav.Status.Status.Completed() {
+			continue // it is under way, and was not seen to lose the template
+		}
 		if ref != nil && ref.AppliedAt != nil && timestamp(w.WrittenAt).After(ref.AppliedAt.Time) {
 			return true
 		}
@@ -128,7 +132,7 @@ func (r *Reconciler) newDelivery(ctx context.Context, s *scope, found *match, ti
 	attempt := s.attempts(sha) + 1
 	kav := &lifecyclev1.KeptnAppVersion{}
 	kav.Namespace = s.recordNamespace()
-	kav.Name = resourceName(s.lc.Spec.App, short(sha), digest(8, s.lc.Spec.App, s.source.Spec.Environment, sha, strconv.Itoa(int(attempt)))) //nolint:gosec // a count of deliveries
+	kav.Name = resourceName(s.lc.Spec.App, short(sha), digest(8, s.lc.Spec.App, s.source.Spec.Environment, s.lc.Namespace, s.lc.Name, sha, strconv.Itoa(int(attempt)))) //nolint:gosec // a count of deliveries
 	kav.Labels = map[string]string{gitopsv1alpha1.SourceLabel: s.source.Name}
 	kav.Spec = lifecyclev1.KeptnAppVersionSpec{
 		AppName:          s.lc.Spec.App,
@@ -138,7 +142,7 @@ func (r *Reconciler) newDelivery(ctx context.Context, s *scope, found *match, ti
 		Environment:      s.source.Spec.Environment,
 		Commit:           commitRecord(found, s.source.Spec.URL),
 		RolloutStartedAt: timestamp(latest(tied)),
-		Adopted:          len(s.deliveries) == 0 && latest(tied).Before(s.source.CreationTimestamp.Time),
+		Adopted:          len(s.deliveries) == 0 && latest(tied).Before(s.watchedSince()),
 	}
 	if newest := s.newest(); newest != nil && newest.Spec.Version != kav.Spec.Version {
 		kav.Spec.PreviousVersion = newest.Spec.Version
@@ -155,6 +159,13 @@ func (r *Reconciler) newDelivery(ctx context.Context, s *scope, found *match, ti
 		}
 	}
 	return kav, nil
+}
+
+// watchedSince is when what runs began to be watched: a rollout before it is not
+// one that was seen to begin. Between a commit and its Lifecycle lies a look at
+// the remote.
+func (s *scope) watchedSince() time.Time {
+	return s.lc.CreationTimestamp.Add(-max(s.source.Spec.Interval.Duration, time.Minute))
 }
 
 // attempts is how often a commit was delivered.
@@ -200,7 +211,11 @@ func (r *Reconciler) addWorkloads(ctx context.Context, s *scope, kav *lifecyclev
 	}
 	for _, w := range rendered {
 		ref := lifecyclev1.KeptnWorkloadRef{Kind: w.Kind, Name: w.Name, Version: kav.Spec.Version}
-		if ns := orDefault(w.Namespace, s.lc.Namespace); ns != kav.Namespace {
+		ns := orDefault(w.Namespace, s.lc.Namespace)
+		if slices.Contains(s.denied, ns) {
+			continue
+		}
+		if ns != kav.Namespace {
 			ref.Namespace = ns
 		}
 		kav.Spec.Workloads = append(kav.Spec.Workloads, ref)
@@ -250,7 +265,7 @@ func (r *Reconciler) lifecycleAt(ctx context.Context, s *scope, sha string) (lc 
 		return a.Path == s.folder() && a.File == s.file() && repository.CopyName(s.source, a.Lifecycle.Name) == s.lc.Name
 	})
 	if i < 0 {
-		return lc, nil, orDefault(firstError(found.Problems, s.file()), s.file()+" has no such lifecycle at "+short(sha)), nil
+		return lc, nil, firstError(found.Problems, s.file()), nil // no lifecycle yet, no checks
 	}
 	app := &found.Apps[i]
 	if app.Problems.HasErrors() {

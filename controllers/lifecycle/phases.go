@@ -85,6 +85,9 @@ func (r *AppVersionReconciler) advance(ctx context.Context, d *delivery) (time.D
 		if rec.State.Passed() {
 			continue
 		}
+		if rec.State.Completed() {
+			return 0, nil // what has failed has failed
+		}
 		begin(rec, d.now)
 		d.kav.Status.CurrentPhase = p.name
 		o, err := p.run(r, ctx, d, rec)

@@ -253,21 +253,26 @@ func notExplained(untied []*workload, head string) string {
 	return fmt.Sprintf("no commit up to %s renders the pod template of %s", short(head), strings.Join(names, ", "))
 }
 
+// speaks says whether a delivery is what a listed commit's statuses follow from.
+func (s *scope) speaks(kav *lifecyclev1.KeptnAppVersion) bool {
+	c := kav.Spec.Commit
+	return c != nil && known(s.lc.Status.Commits, c.SHA) && deliveryOf(s.deliveries, c.SHA).UID == kav.UID
+}
+
 // pruneDeliveries deletes the oldest ended deliveries, but never the newest good
-// one, which is the baseline of the next.
+// one, which is the baseline of the next, nor one that a commit's statuses follow
+// from.
 func (r *Reconciler) pruneDeliveries(ctx context.Context, s *scope) error {
 	ended, good := 0, false
-	kept := s.deliveries[:0]
+	var kept []lifecyclev1.KeptnAppVersion
 	for i := range s.deliveries {
 		kav := s.deliveries[i]
-		if !kav.Status.Status.Completed() {
-			kept = append(kept, kav)
-			continue
-		}
-		ended++
 		newestGood := !good && kav.Status.Status.Passed()
 		good = good || newestGood
-		if ended <= keptDeliveries || newestGood {
+		if kav.Status.Status.Completed() {
+			ended++
+		}
+		if !kav.Status.Status.Completed() || ended <= keptDeliveries || newestGood || s.speaks(&kav) {
 			kept = append(kept, kav)
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"sigs.k8s.io/kustomize/api/konfig"
 	"sigs.k8s.io/kustomize/api/krusty"
@@ -27,14 +28,20 @@ const mount = "/.keptn-repository"
 // theirs (https://github.com/kubernetes-sigs/kustomize/issues/3659).
 var turn = make(chan struct{}, 1)
 
+// errLate: a build took longer than it may.
+var errLate = errors.New("the build takes too long")
+
 // kustomize builds the kustomization of a folder. It returns when the context
-// ends, even if kustomize itself is still busy.
-func kustomize(ctx context.Context, view *kustomizeFS, dir string) (resmap.ResMap, error) {
+// ends, or when the build has taken as long as it may, even if kustomize itself
+// is still busy. The wait for others' builds does not count.
+func kustomize(ctx context.Context, limit time.Duration, view *kustomizeFS, dir string) (resmap.ResMap, error) {
 	select {
 	case turn <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errLate)
+	defer cancel()
 	type result struct {
 		objects resmap.ResMap
 		err     error
@@ -49,7 +56,7 @@ func kustomize(ctx context.Context, view *kustomizeFS, dir string) (resmap.ResMa
 	case r := <-done:
 		return r.objects, r.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, context.Cause(ctx)
 	}
 }
 

@@ -22,7 +22,7 @@ type Limits struct {
 	Entries int
 	// Depth is how deep folders are nested at most. Default 50.
 	Depth int
-	// Time is how long one render may take. Default 30s.
+	// Time is how long the build of one kustomization may take. Default 30s.
 	Time time.Duration
 }
 

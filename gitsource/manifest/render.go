@@ -58,15 +58,11 @@ func Render(ctx context.Context, fsys fs.FS, dir string, limits Limits) (*Render
 // rendered is Render with what is left of the tree's context. The tree must not
 // be used again: a kustomize that was given up may still be at it.
 func (t *tree) rendered(dir string) (*Rendered, error) {
-	ctx, cancel := context.WithTimeout(t.ctx, t.limits.Time)
-	defer cancel()
-	given := t.ctx
-	t.ctx = ctx
 	workloads, err := t.render(dir)
 	switch {
-	case given.Err() != nil:
-		return nil, fmt.Errorf("rendering %s: %w", dir, given.Err())
-	case ctx.Err() != nil:
+	case t.ctx.Err() != nil:
+		return nil, fmt.Errorf("rendering %s: %w", dir, t.ctx.Err())
+	case errors.Is(err, errLate):
 		late := refuse(dir, "rendering takes longer than %s, which is the limit", t.limits.Time)
 		return &Rendered{Inputs: []string{"."}}, asProblems(late)
 	case t.failed != nil:
@@ -121,11 +117,13 @@ func (t *tree) render(dir string) ([]Workload, error) {
 // kustomized are the workloads of a folder with a kustomization.
 func (t *tree) kustomized(dir string, k *kustomization) ([]Workload, error) {
 	view := &kustomizeFS{tree: t}
-	objects, err := kustomize(t.ctx, view, dir)
+	objects, err := kustomize(t.ctx, t.limits.Time, view, dir)
 	var problems Problems
 	switch {
 	case t.ctx.Err() != nil:
 		return nil, t.ctx.Err()
+	case errors.Is(err, errLate):
+		return nil, err
 	case len(view.problems) > 0:
 		return nil, view.problems.sorted()
 	case err != nil:

@@ -1,0 +1,99 @@
+package gitops
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
+	"github.com/keptn/gitops/gitsource"
+	"github.com/keptn/gitops/gitsource/forge"
+	"github.com/keptn/gitops/gitsource/manifest"
+)
+
+func problem(file string, severity manifest.Severity, message string) manifest.Problem {
+	return manifest.Problem{File: file, Line: 3, Column: 5, Severity: severity, Message: message}
+}
+
+func app(name string) manifest.App {
+	a := manifest.App{}
+	a.Lifecycle.Name = name
+	return a
+}
+
+func TestACommitIsValidIfNothingInItIsWrong(t *testing.T) {
+	wrong := problem("a/lifecycle.yaml", manifest.Error, "unknown\nfield")
+	named := app("checkout")
+	named.Lifecycle.Spec.App = "shop"
+	cases := map[string]struct {
+		reason string
+		found  manifest.Found
+		want   forge.Status
+	}{
+		"Nothing":  {"A repository need not have an app.", manifest.Found{}, forge.Status{State: forge.Success, Description: "no lifecycle.yaml found"}},
+		"Valid":    {"The apps are named.", manifest.Found{Apps: []manifest.App{app("a"), named}}, forge.Status{State: forge.Success, Description: "valid: a, shop"}},
+		"Warnings": {"A warning blocks no merge.", manifest.Found{Apps: []manifest.App{app("a")}, Problems: manifest.Problems{problem("f", manifest.Warning, "hm")}}, forge.Status{State: forge.Success, Description: "valid: a"}},
+		"Wrong":    {"The place and the mistake, in one line.", manifest.Found{Problems: manifest.Problems{wrong}}, forge.Status{State: forge.Failure, Description: "a/lifecycle.yaml:3:5: unknown field"}},
+		"Several":  {"They are counted, and the first one is shown.", manifest.Found{Problems: manifest.Problems{problem("f", manifest.Warning, "hm"), wrong, wrong}}, forge.Status{State: forge.Failure, Description: "2 problems: a/lifecycle.yaml:3:5: unknown field"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, validity(&tc.found)); diff != "" {
+				t.Errorf("%s\n(-want +got):\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func TestACopyIsKeptWhereItsOriginCannotBeRead(t *testing.T) {
+	cases := map[string]struct {
+		reason  string
+		problem manifest.Problem
+		want    bool
+	}{
+		"ItsFile":        {"What it would hold is not known.", problem("base/lifecycle.yaml", manifest.Error, ""), true},
+		"ItsFolder":      {"What is rendered there is not known.", problem("envs/prod/deployment.yaml", manifest.Error, ""), true},
+		"Above":          {"The folder above may lead to it.", problem("envs/kustomization.yaml", manifest.Error, ""), true},
+		"Root":           {"So may the root.", problem("kustomization.yaml", manifest.Error, ""), true},
+		"Unread":         {"A kustomization that cannot be read hides apps.", problem("envs/prod/kustomization.yaml", manifest.Warning, ""), true},
+		"Warning":        {"A warning hides nothing.", problem("base/lifecycle.yaml", manifest.Warning, ""), false},
+		"OtherApp":       {"Another app's mistake is no reason.", problem("envs/staging/kustomization.yaml", manifest.Error, ""), false},
+		"SimilarlyNamed": {"Names are compared whole.", problem("envs/prod2/kustomization.yaml", manifest.Error, ""), false},
+	}
+	copied := map[string]string{gitopsv1alpha1.FileAnnotation: "base/lifecycle.yaml", gitopsv1alpha1.PathAnnotation: "envs/prod"}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := inDoubt(manifest.Problems{tc.problem}, copied); got != tc.want {
+				t.Errorf("%s\ngot %t", tc.reason, got)
+			}
+		})
+	}
+}
+
+func TestARemoteIsLookedAtAgainInTime(t *testing.T) {
+	unreachable := fmt.Errorf("fetch: %w", gitsource.ErrUnreachable)
+	cases := map[string]struct {
+		reason   string
+		look     look
+		interval time.Duration
+		want     time.Duration
+	}{
+		"Good":     {"The interval is the author's.", look{}, time.Minute, time.Minute},
+		"Refused":  {"Only a person can help, so there is no hurry.", look{err: gitsource.ErrUnauthorized, failures: 1}, time.Minute, time.Minute},
+		"First":    {"It may have been a moment.", look{err: unreachable, failures: 1}, time.Minute, time.Second},
+		"Fourth":   {"Each pause is twice the last.", look{err: unreachable, failures: 4}, time.Minute, 8 * time.Second},
+		"Many":     {"It is never longer than the interval.", look{err: unreachable, failures: 1000}, time.Minute, time.Minute},
+		"Short":    {"Not even the first.", look{err: unreachable, failures: 1}, 100 * time.Millisecond, 100 * time.Millisecond},
+		"Anything": {"What nobody foresaw is tried again soon too.", look{err: errors.New("disk full"), failures: 2}, time.Minute, 2 * time.Second},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := tc.look.wait(tc.interval); got != tc.want {
+				t.Errorf("%s\ngot %s, want %s", tc.reason, got, tc.want)
+			}
+		})
+	}
+}
