@@ -2,6 +2,7 @@ package gitops
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -21,6 +22,7 @@ import (
 // it last was without.
 func (r *Reconciler) applyCopies(ctx context.Context, s *scope) error {
 	kept := map[string]bool{}
+	var failures error
 	s.source.Status.Lifecycles = nil
 	for i := range s.found.Apps {
 		app := &s.found.Apps[i]
@@ -32,9 +34,7 @@ func (r *Reconciler) applyCopies(ctx context.Context, s *scope) error {
 		if app.Problems.HasErrors() {
 			continue
 		}
-		if err := r.applyCopy(ctx, s.source, lc); err != nil {
-			return err
-		}
+		failures = errors.Join(failures, r.applyCopy(ctx, s.source, lc))
 	}
 	for _, file := range s.found.Files {
 		if invalid(s.found.Problems, file.Path) {
@@ -43,12 +43,10 @@ func (r *Reconciler) applyCopies(ctx context.Context, s *scope) error {
 		for i := range file.Policies {
 			p := r.policyCopy(s.source, file.Path, &file.Policies[i])
 			kept[key(p)] = true
-			if err := r.applyCopy(ctx, s.source, p); err != nil {
-				return err
-			}
+			failures = errors.Join(failures, r.applyCopy(ctx, s.source, p))
 		}
 	}
-	return r.prune(ctx, s, kept)
+	return errors.Join(failures, r.prune(ctx, s, kept))
 }
 
 // applyCopy writes a copy, unless the cluster already has it as it is.

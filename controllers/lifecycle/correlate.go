@@ -3,9 +3,11 @@ package lifecycle
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/gitsource"
 	"github.com/keptn/gitops/gitsource/manifest"
@@ -35,7 +37,7 @@ func (r *Reconciler) correlate(ctx context.Context, s *scope, changed []*workloa
 		if err != nil {
 			return nil, err
 		}
-		if best.weigh(c, rendersAll(rendered, changed, s.lc.Namespace), annotated(changed, c.SHA)) {
+		if best.weigh(c, s.existedBy(c, best.start), rendersAll(rendered, changed, s.lc.Namespace), annotated(changed, c.SHA)) {
 			break
 		}
 	}
@@ -48,11 +50,20 @@ type choice struct {
 	before, after, named *gitsource.Commit
 }
 
-// weigh takes the next older commit into account, which renders what runs, or is
-// named by it, and says whether the search is over.
-func (ch *choice) weigh(c *gitsource.Commit, renders, isNamed bool) bool {
+// existedBy says whether a commit was there at a time: by its committer's clock,
+// or because it had been seen.
+func (s *scope) existedBy(c *gitsource.Commit, at time.Time) bool {
+	return !c.Committer.When.After(at) || slices.ContainsFunc(s.lc.Status.Commits, func(known gitopsv1alpha1.AppCommit) bool {
+		return known.SHA == c.SHA && !known.SeenAt.After(at)
+	})
+}
+
+// weigh takes the next older commit into account, which may have existed when the
+// rollout began, may render what runs, and may be named by it, and says whether
+// the search is over.
+func (ch *choice) weigh(c *gitsource.Commit, existed, renders, isNamed bool) bool {
 	switch {
-	case renders && !c.Committer.When.After(ch.start):
+	case renders && existed:
 		ch.before = c
 	case renders:
 		ch.after = c

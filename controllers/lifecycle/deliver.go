@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers/apply"
 	"github.com/keptn/gitops/controllers/repository"
+	"github.com/keptn/gitops/gitsource"
 	"github.com/keptn/gitops/gitsource/manifest"
 )
 
@@ -79,6 +81,9 @@ func (r *Reconciler) completeNewest(ctx context.Context, s *scope) error {
 		return nil
 	}
 	rendered, err := r.workloadsAt(ctx, s, newest.Spec.Commit.SHA)
+	if errors.Is(err, gitsource.ErrCommitNotFound) {
+		return nil // history was rewritten, and nobody knows any more what it renders to
+	}
 	if err != nil {
 		return err
 	}

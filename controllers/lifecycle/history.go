@@ -37,7 +37,9 @@ func (r *Reconciler) readHistory(ctx context.Context, s *scope) error {
 	}
 	fresh, err := r.freshCommits(ctx, s, s.observedHead())
 	if errors.Is(err, gitsource.ErrCommitNotFound) {
-		fresh, err = r.freshCommits(ctx, s, "") // history was rewritten, and the commit is gone
+		// History was rewritten, or it is another repository: what is gone is not told.
+		s.lc.Status.Commits, s.lc.Status.Reported = nil, nil
+		fresh, err = r.freshCommits(ctx, s, "")
 	}
 	if err != nil {
 		return err

@@ -6,12 +6,14 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"path"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -167,7 +169,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 // follow brings the status up to date, in memory.
 func (r *Reconciler) follow(ctx context.Context, lc *gitopsv1alpha1.Lifecycle) (time.Duration, error) {
 	name := lc.Labels[gitopsv1alpha1.SourceLabel]
-	if name == "" {
+	if owner := metav1.GetControllerOf(lc); name == "" || owner == nil || owner.Kind != gitopsv1alpha1.GitSourceKind || owner.Name != name {
 		condition.Summarize(lc, condition.Ready(gitopsv1alpha1.ReadFromGitReason,
 			"this object has no effect: a GitSource reads the same file from Git"))
 		return 0, nil
@@ -182,6 +184,9 @@ func (r *Reconciler) follow(ctx context.Context, lc *gitopsv1alpha1.Lifecycle) (
 	}
 	s.head = revision.Commit
 	if s.repo, err = r.Repositories.Open(ctx, s.source); err != nil {
+		if errors.Is(err, repository.ErrSecret) || errors.Is(err, repository.ErrAddress) {
+			return 0, nil // the source tells of it, and wakes us when it is mended
+		}
 		return 0, err
 	}
 	for _, step := range steps() {

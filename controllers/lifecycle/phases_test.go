@@ -229,3 +229,22 @@ func TestASoakTakesItsTime(t *testing.T) {
 		})
 	}
 }
+
+func TestAMissingPolicyIsWaitedForAWhile(t *testing.T) {
+	const message = "no SLOPolicy x, y, neither at the commit nor in the namespace"
+	cases := map[string]struct {
+		reason string
+		left   time.Duration
+		want   outcome
+	}{
+		"InTime":  {"It may be created later.", time.Minute, waiting(reasonWaiting, message).in(time.Minute)},
+		"TooLate": {"It cannot be judged without.", 0, outcome{state: unknown, reason: reasonInconclusive, message: message}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, unresolved([]string{"x", "y"}, tc.left), cmp.AllowUnexported(outcome{})); diff != "" {
+				t.Errorf("%s\n(-want +got):\n%s", tc.reason, diff)
+			}
+		})
+	}
+}

@@ -17,13 +17,19 @@ const (
 )
 
 // projected is what the commits of an app should show. It reads no clock and no
-// cluster. Deliveries are newest first, and so are commits.
-func projected(prefix string, commits []gitopsv1alpha1.AppCommit, deliveries []lifecyclev1.KeptnAppVersion) []forge.Status {
+// cluster. Deliveries are newest first, and so are commits; running says that
+// what runs is what the newest commit renders to.
+func projected(prefix string, commits []gitopsv1alpha1.AppCommit, deliveries []lifecyclev1.KeptnAppVersion, running bool) []forge.Status {
 	var statuses []forge.Status
-	var superseding *lifecyclev1.KeptnAppVersion // the delivery of the nearest newer commit
+	var superseding *successor // the nearest newer commit that runs, or ran
 	for i := range commits {
 		c := &commits[i]
 		kav := deliveryOf(deliveries, c.SHA)
+		if kav == nil && i == 0 && running {
+			// What the commit asks for was there before it, as after a revert.
+			c = &gitopsv1alpha1.AppCommit{SHA: c.SHA, SeenAt: c.SeenAt}
+			superseding = &successor{short(c.SHA), c.SeenAt.Time}
+		}
 		said := commitStatuses(c, kav, superseding)
 		for j := range said {
 			said[j].Commit = c.SHA
@@ -31,10 +37,17 @@ func projected(prefix string, commits []gitopsv1alpha1.AppCommit, deliveries []l
 		}
 		statuses = append(statuses, said...)
 		if kav != nil {
-			superseding = kav
+			superseding = &successor{kav.Spec.Version, kav.CreationTimestamp.Time}
 		}
 	}
 	return statuses
+}
+
+// successor is a commit, in short, whose content runs since a time, so that an
+// older one never will.
+type successor struct {
+	version string
+	since   time.Time
 }
 
 // deliveryOf returns the newest delivery of a commit, or nil.
@@ -47,7 +60,7 @@ func deliveryOf(deliveries []lifecyclev1.KeptnAppVersion, sha string) *lifecycle
 	return nil
 }
 
-func commitStatuses(c *gitopsv1alpha1.AppCommit, kav, superseding *lifecyclev1.KeptnAppVersion) []forge.Status {
+func commitStatuses(c *gitopsv1alpha1.AppCommit, kav *lifecyclev1.KeptnAppVersion, superseding *successor) []forge.Status {
 	switch {
 	case kav != nil:
 		return deliveryStatuses(kav, superseding)
@@ -55,8 +68,8 @@ func commitStatuses(c *gitopsv1alpha1.AppCommit, kav, superseding *lifecyclev1.K
 		return []forge.Status{{Context: deploymentContext, State: forge.Success, Description: "workloads unchanged", Time: c.SeenAt.Time}}
 	case superseding != nil:
 		return []forge.Status{{
-			Context: deploymentContext, State: forge.Success, Time: superseding.CreationTimestamp.Time,
-			Description: "superseded by " + superseding.Spec.Version,
+			Context: deploymentContext, State: forge.Success, Time: latestOf(c.SeenAt.Time, superseding.since),
+			Description: "superseded by " + superseding.version,
 		}}
 	default:
 		return []forge.Status{{Context: deploymentContext, State: forge.Pending, Description: "waiting for the rollout", Time: c.SeenAt.Time}}
@@ -64,7 +77,7 @@ func commitStatuses(c *gitopsv1alpha1.AppCommit, kav, superseding *lifecyclev1.K
 }
 
 // deliveryStatuses is what the commit of a delivery should show.
-func deliveryStatuses(kav, superseding *lifecyclev1.KeptnAppVersion) []forge.Status {
+func deliveryStatuses(kav *lifecyclev1.KeptnAppVersion, superseding *successor) []forge.Status {
 	statuses := []forge.Status{phaseStatus(kav, superseding, deploymentContext, lifecyclev1.PhaseAppDeploy)}
 	if hasChecks(kav) {
 		decisive := lifecyclev1.PhaseAppPostDeployEvaluations
@@ -92,7 +105,7 @@ var phaseStates = map[lifecyclev1.KeptnState]forge.State{
 	lifecyclev1.StateDeprecated:  forge.Error,
 }
 
-func phaseStatus(kav, superseding *lifecyclev1.KeptnAppVersion, context string, name lifecyclev1.Phase) forge.Status {
+func phaseStatus(kav *lifecyclev1.KeptnAppVersion, superseding *successor, context string, name lifecyclev1.Phase) forge.Status {
 	rec := kav.Phase(name)
 	if rec == nil {
 		rec = &lifecyclev1.PhaseRecord{State: lifecyclev1.StatePending}
@@ -105,10 +118,10 @@ func phaseStatus(kav, superseding *lifecyclev1.KeptnAppVersion, context string, 
 	}
 }
 
-func described(rec *lifecyclev1.PhaseRecord, superseding *lifecyclev1.KeptnAppVersion) string {
+func described(rec *lifecyclev1.PhaseRecord, superseding *successor) string {
 	switch {
 	case rec.Reason == reasonSuperseded && superseding != nil:
-		return fmt.Sprintf("superseded by %s before it was done", superseding.Spec.Version)
+		return fmt.Sprintf("superseded by %s before it was done", superseding.version)
 	case rec.State == lifecyclev1.StatePending:
 		return "waiting for the rollout"
 	case rec.Name == lifecyclev1.PhaseAppDeploy && !rec.State.Completed():
@@ -129,4 +142,13 @@ func timeOf(kav *lifecyclev1.KeptnAppVersion, rec *lifecyclev1.PhaseRecord) time
 	default:
 		return kav.CreationTimestamp.Time
 	}
+}
+
+// latestOf is the later of two times: clocks of different machines must not make
+// what follows come before what it follows from.
+func latestOf(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }

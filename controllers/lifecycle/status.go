@@ -13,7 +13,7 @@ import (
 // be reached is no error: it delays no rollout.
 func (r *Reconciler) reportStatuses(ctx context.Context, s *scope) error {
 	prefix := repository.ContextPrefix(s.source) + "/" + s.lc.Spec.App
-	wanted := projected(prefix, s.lc.Status.Commits, s.deliveries)
+	wanted := projected(prefix, s.lc.Status.Commits, s.deliveries, s.running())
 	if len(wanted) == 0 {
 		return nil
 	}
@@ -23,4 +23,12 @@ func (r *Reconciler) reportStatuses(ctx context.Context, s *scope) error {
 	condition.Set(s.lc, gitopsv1alpha1.ReportedCondition, outcome)
 	s.lookAgain(outcome.Recheck)
 	return nil
+}
+
+// running says whether all that the newest commit renders to runs as it renders
+// it, and was there before.
+func (s *scope) running() bool {
+	return s.problem == "" && len(s.denied) == 0 && len(s.live) > 0 &&
+		len(s.live) == len(s.rendered.Workloads) && len(s.untied()) == 0 &&
+		rendersAll(s.rendered.Workloads, s.live, s.lc.Namespace)
 }

@@ -27,20 +27,27 @@ func TestTheNewestCommitUpToTheRolloutExplainsIt(t *testing.T) {
 		reason  string
 		commits []seen
 		want    string
+		seen    string
 	}{
-		"None":        {"Nothing fits.", []seen{{"c", 2, false, false}}, ""},
-		"Newest":      {"Of those before the start the newest counts.", []seen{{"c", 0, true, false}, {"b", -1, true, false}}, "c Content"},
-		"AtTheStart":  {"A commit can be of the second of the rollout.", []seen{{"c", 0, true, false}}, "c Content"},
-		"TooNew":      {"One before the start goes before one after it.", []seen{{"c", 5, true, false}, {"b", -1, true, false}}, "b Content"},
-		"OnlyTooNew":  {"Clocks can be wrong: the first one after the start is the likeliest.", []seen{{"d", 9, true, false}, {"c", 5, true, false}}, "c Content"},
-		"Named":       {"An annotation counts where no content fits.", []seen{{"c", 0, false, true}}, "c Annotation"},
-		"ContentWins": {"Content is the stronger evidence.", []seen{{"c", 0, false, true}, {"b", -1, true, false}}, "b Content"},
+		"SeenBefore":  {"What was seen before the start was there, whatever its author's clock says.", []seen{{"c", 5, true, false}, {"b", -1, true, false}}, "c Content", "c"},
+		"None":        {"Nothing fits.", []seen{{"c", 2, false, false}}, "", ""},
+		"Newest":      {"Of those before the start the newest counts.", []seen{{"c", 0, true, false}, {"b", -1, true, false}}, "c Content", ""},
+		"AtTheStart":  {"A commit can be of the second of the rollout.", []seen{{"c", 0, true, false}}, "c Content", ""},
+		"TooNew":      {"One before the start goes before one after it.", []seen{{"c", 5, true, false}, {"b", -1, true, false}}, "b Content", ""},
+		"OnlyTooNew":  {"Clocks can be wrong: the first one after the start is the likeliest.", []seen{{"d", 9, true, false}, {"c", 5, true, false}}, "c Content", ""},
+		"Named":       {"An annotation counts where no content fits.", []seen{{"c", 0, false, true}}, "c Annotation", ""},
+		"ContentWins": {"Content is the stronger evidence.", []seen{{"c", 0, false, true}, {"b", -1, true, false}}, "b Content", ""},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			best := choice{start: noon}
 			for _, c := range tc.commits {
-				if best.weigh(&gitsource.Commit{SHA: c.sha, Committer: gitsource.Signature{When: at(c.minute)}}, c.renders, c.named) {
+				commit := &gitsource.Commit{SHA: c.sha, Committer: gitsource.Signature{When: at(c.minute)}}
+				s := &scope{lc: &gitopsv1alpha1.Lifecycle{}}
+				if tc.seen == c.sha {
+					s.lc.Status.Commits = []gitopsv1alpha1.AppCommit{{SHA: c.sha, SeenAt: *timestamp(at(-1))}}
+				}
+				if best.weigh(commit, s.existedBy(commit, best.start), c.renders, c.named) {
 					break
 				}
 			}
@@ -118,16 +125,19 @@ func TestATemplateThatComesBackIsAnotherAttempt(t *testing.T) {
 	cases := map[string]struct {
 		reason, name string
 		written      time.Time
+		state        lifecyclev1.KeptnState
 		want         bool
 	}{
-		"Same":     {"It is the same rollout, seen again.", "web", noon.Add(900 * time.Millisecond), false},
-		"Again":    {"It was written anew.", "web", noon.Add(time.Second), true},
-		"First":    {"It never had the template.", "worker", at(5), false},
-		"Stranger": {"The delivery does not know it.", "other", at(5), false},
+		"Same":     {"It is the same rollout, seen again.", "web", noon.Add(900 * time.Millisecond), succeeded, false},
+		"Again":    {"It was written anew.", "web", noon.Add(time.Second), succeeded, true},
+		"UnderWay": {"The delivery goes on: it was not seen to lose the template.", "web", at(5), progressing, false},
+		"First":    {"It never had the template.", "worker", at(5), succeeded, false},
+		"Stranger": {"The delivery does not know it.", "other", at(5), succeeded, false},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			tied := []*workload{{Kind: "Deployment", Namespace: "shop", Name: tc.name, WrittenAt: tc.written}}
+			kav.Status.Status = tc.state
+			tied := []*workload{{Kind: "Deployment", Namespace: "shop", Name: tc.name, TemplateHash: "h", WrittenAt: tc.written}}
 			if got := cameBack(kav, tied); got != tc.want {
 				t.Errorf("%s\ngot %t", tc.reason, got)
 			}

@@ -148,6 +148,11 @@ func (r *Repositories) Found(ctx context.Context, repo *gitsource.Repository, co
 		return nil, fmt.Errorf("find lifecycles at %s: %w", commit, err)
 	}
 	r.found.Add(key, found)
+	for i := range found.Apps {
+		if app := &found.Apps[i]; !app.Problems.HasErrors() {
+			r.rendered.Add(renderKey(source.Spec.URL, commit, app.Path), outcome{rendered: app.Rendered})
+		}
+	}
 	return found, nil
 }
 
@@ -155,7 +160,7 @@ func (r *Repositories) Found(ctx context.Context, repo *gitsource.Repository, co
 // author did wrong is an error that wraps manifest.Problems; what it depends on
 // is known even then.
 func (r *Repositories) Rendered(ctx context.Context, repo *gitsource.Repository, url, commit, folder string) (*manifest.Rendered, error) {
-	key := fmt.Sprintf("%s %s %q", url, commit, folder)
+	key := renderKey(url, commit, folder)
 	if known, ok := r.rendered.Get(key); ok {
 		o := known.(outcome) //nolint:forcetypeassert // nothing else is put in
 		return o.rendered, o.err
@@ -166,6 +171,10 @@ func (r *Repositories) Rendered(ctx context.Context, repo *gitsource.Repository,
 		r.rendered.Add(key, outcome{rendered, err})
 	}
 	return rendered, err
+}
+
+func renderKey(url, commit, folder string) string {
+	return fmt.Sprintf("%s %s %q", url, commit, folder)
 }
 
 // CopyName is the name of the copy of an object that a source read from Git: two

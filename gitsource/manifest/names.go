@@ -7,6 +7,8 @@ import (
 	"path"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"github.com/keptn/gitops/api/gitops/v1alpha1"
 )
 
@@ -20,9 +22,10 @@ func (d *discovery) clashes(apps []App) {
 	slices.SortStableFunc(byFile, func(a, b *App) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Path, b.Path))
 	})
-	first := map[string]*App{}
+	first, firstApp := map[string]*App{}, map[string]*App{}
 	for _, app := range byFile {
 		name := app.Lifecycle.Name
+		d.appName(app, firstApp)
 		prior, clash := first[name]
 		switch {
 		case !clash:
@@ -36,6 +39,24 @@ func (d *discovery) clashes(apps []App) {
 				(*ps)[len(*ps)-1].Overlays = true
 			}
 		}
+	}
+}
+
+// appName checks the name that commits know the app by: it has to be one, and
+// the app's alone.
+func (d *discovery) appName(app *App, first map[string]*App) {
+	name := app.Lifecycle.Spec.App
+	if name == "" {
+		name = app.Lifecycle.Name
+		if reasons := validation.IsDNS1123Label(name); len(reasons) > 0 {
+			app.Problems.add(d.place(app), "the app's name is %q, that of the Lifecycle, which is no name for one (%s): set spec.app", name, reasons[0])
+		}
+	}
+	prior, taken := first[name]
+	if !taken {
+		first[name] = app
+	} else if prior.Lifecycle.Name != app.Lifecycle.Name {
+		app.Problems.add(d.place(app), "the app %q is already at %s: give it another spec.app", name, d.place(prior))
 	}
 }
 

@@ -246,6 +246,7 @@ type FoundLifecycle struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=gs,categories=keptn
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63",message="the name of a GitSource is a label of what it reads: it must not be longer than 63 characters"
 // +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.spec.url`
 // +kubebuilder:printcolumn:name="Environment",type=string,JSONPath=`.spec.environment`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
