@@ -46,7 +46,7 @@ func tenThousand() map[string]string {
 	return many
 }
 
-var _ = Describe("A mistake in a repository", Ordered, func() {
+var _ = Describe("A mistake in a repository", Ordered, ContinueOnFailure, func() {
 	var (
 		w     *world
 		good  *gitopsv1alpha1.GitSource
@@ -102,7 +102,7 @@ var _ = Describe("A mistake in a repository", Ordered, func() {
 		}),
 		Entry("a rule of the wrong type, with its place in the expression", bad{
 			files: inApp(policyWith("      expression: |\n        variables.ratio < 0.01 &&\n        metrics.errors + 1.0\n")),
-			says:  "apps/checkout/lifecycle.yaml:23:",
+			says:  "apps/checkout/lifecycle.yaml:24:24: policy",
 		}),
 		Entry("a rule that could cost too much", bad{
 			files: inApp(policyWith("      expression: series.errors.all(a, series.errors.all(b, series.errors.all(c, a.value <= b.value + c.value)))\n")),

@@ -58,6 +58,9 @@ func files(deployment, lifecycle string) map[string]string {
 	}
 }
 
+// patient is the lifecycle with time for data to come.
+var patient = strings.Replace(lifecycle, "timeout: 2s", "timeout: 1m", 1)
+
 // version is the deployment with another image tag.
 func version(tag string) string {
 	return strings.Replace(deployment, "checkout:1", "checkout:"+tag, 1)

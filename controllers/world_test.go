@@ -17,6 +17,7 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -135,17 +136,36 @@ func (w *world) rollOut(ctx context.Context, manifest string) {
 func (w *world) said(commit string) map[string]string { return said(w.repo, commit) }
 
 // said returns what the notes of a repository say of a commit: the newest status
-// of each context, which is written without keptn/production/.
+// of each context, which is written without keptn/production/. Of those of one
+// time it is a verdict, else the one that sorts last.
 func said(repo *gittest.Repo, commit string) map[string]string {
 	said := map[string]string{}
 	newest := map[string]forge.Note{}
 	for _, n := range notes(repo, commit) {
-		if was, ok := newest[n.Context]; !ok || n.Time.After(was.Time) || n.Time.Equal(was.Time) && n.State.Final() {
+		if was, ok := newest[n.Context]; !ok || n.Time.After(was.Time) || n.Time.Equal(was.Time) && (n.State.Final() || !was.State.Final()) {
 			newest[n.Context] = n
 			said[strings.TrimPrefix(n.Context, "keptn/production/")] = string(n.State) + ": " + n.Description
 		}
 	}
 	return said
+}
+
+// says waits until a context of a commit shows a status that begins so. Of what
+// is pending several texts can be of one second, so any of them counts.
+func (w *world) says(commit, name, text string) {
+	GinkgoHelper()
+	Eventually(func() []string {
+		if !strings.HasPrefix(text, "pending: ") {
+			return []string{w.said(commit)[name]}
+		}
+		var lines []string
+		for _, n := range notes(w.repo, commit) {
+			if n.Context == "keptn/production/"+name {
+				lines = append(lines, string(n.State)+": "+n.Description)
+			}
+		}
+		return lines
+	}).Should(ContainElement(HavePrefix(text)), "%s on %.7s", name, commit)
 }
 
 // notes returns all statuses that the notes of a commit hold.
@@ -230,6 +250,28 @@ func (w *world) deliveries(ctx context.Context) []lifecyclev1.KeptnAppVersion {
 	return list.Items
 }
 
+// versions lists all objects of ours with their resource versions.
+func (w *world) versions(ctx context.Context) string {
+	GinkgoHelper()
+	var lines []string
+	for _, list := range []client.ObjectList{
+		&gitopsv1alpha1.GitSourceList{}, &gitopsv1alpha1.LifecycleList{}, &gitopsv1alpha1.SLOPolicyList{},
+		&lifecyclev1.KeptnAppVersionList{}, &lifecyclev1.KeptnEvaluationList{},
+	} {
+		Expect(kube.List(ctx, list, client.InNamespace(w.namespace))).To(Succeed())
+		Expect(apimeta.EachListItem(list, func(o runtime.Object) error {
+			obj, err := apimeta.Accessor(o)
+			if err == nil {
+				lines = append(lines, fmt.Sprintf("%T %s %s", o, obj.GetName(), obj.GetResourceVersion()))
+			}
+			return err
+		})).To(Succeed())
+	}
+	return strings.Join(lines, "\n")
+}
+
+func inNamespace(w *world) client.ListOption { return client.InNamespace(w.namespace) }
+
 // afterwards waits until the clock of the API server shows another second: what
 // is written then is newer than what was written before.
 func afterwards() {
@@ -247,6 +289,7 @@ type prometheus struct {
 	secret  string
 	status  int
 	asked   int
+	held    <-chan struct{}
 }
 
 // set has a query answered by a value, or by one per series where they are
@@ -264,10 +307,39 @@ func (p *prometheus) fail(status int) {
 	p.status = status
 }
 
-func (p *prometheus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// protect asks every query for these credentials.
+func (p *prometheus) protect(user, password string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.user, p.secret = user, password
+}
+
+// wait has every query wait until the channel is closed.
+func (p *prometheus) wait(until <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held = until
+}
+
+func (p *prometheus) isAsked() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.asked > 0
+}
+
+func (p *prometheus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
 	p.asked++
+	held := p.held
+	p.mu.Unlock()
+	if held != nil {
+		select {
+		case <-held:
+		case <-r.Context().Done():
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.status != 0 {
 		w.WriteHeader(p.status)
 		return

@@ -2,7 +2,6 @@ package lifecycle
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -74,12 +73,14 @@ func (r *AppVersionReconciler) SetupWithManager(mgr ctrl.Manager, opts controlle
 
 // Reconcile moves the delivery as far as it can go.
 func (r *AppVersionReconciler) Reconcile(ctx context.Context, kav *lifecyclev1.KeptnAppVersion) (reconcile.Result, error) {
-	if kav.Status.Status.Completed() && kav.Status.ObservedGeneration == kav.Generation {
-		return reconcile.Result{}, r.deleteOrphan(ctx, kav)
-	}
-	orphaned, err := r.orphaned(ctx, kav)
-	if err != nil || orphaned {
-		return reconcile.Result{}, errors.Join(err, r.deleteOrphan(ctx, kav))
+	of, err := r.standing(ctx, kav)
+	switch {
+	case err != nil:
+		return reconcile.Result{}, err
+	case of == orphan:
+		return reconcile.Result{}, client.IgnoreNotFound(r.Delete(ctx, kav))
+	case of == stranger, kav.Status.Status.Completed() && kav.Status.ObservedGeneration == kav.Generation:
+		return reconcile.Result{}, nil
 	}
 	before := kav.DeepCopy()
 	recheck, err := r.progress(ctx, kav)
@@ -87,6 +88,44 @@ func (r *AppVersionReconciler) Reconcile(ctx context.Context, kav *lifecyclev1.K
 		return apply.Result(0, recordErr)
 	}
 	return apply.Result(recheck, err)
+}
+
+// standing is what a delivery is to a Lifecycle.
+type standing int
+
+const (
+	// stranger: somebody else made it. It is left alone.
+	stranger standing = iota
+	// member: it is a Lifecycle's.
+	member
+	// orphan: its Lifecycle is gone.
+	orphan
+)
+
+// standing finds out what the delivery is to the Lifecycle that it names.
+func (r *AppVersionReconciler) standing(ctx context.Context, kav *lifecyclev1.KeptnAppVersion) (standing, error) {
+	ref := kav.Spec.Lifecycle
+	if ref == nil || kav.Spec.Commit == nil {
+		return stranger, nil
+	}
+	var lc gitopsv1alpha1.Lifecycle
+	err := r.Get(ctx, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, &lc)
+	if apierrors.IsNotFound(err) {
+		return orphan, nil
+	}
+	if err != nil {
+		return stranger, err
+	}
+	var source gitopsv1alpha1.GitSource
+	err = r.Get(ctx, types.NamespacedName{Namespace: lc.Namespace, Name: lc.Labels[gitopsv1alpha1.SourceLabel]}, &source)
+	if err != nil {
+		return stranger, client.IgnoreNotFound(err)
+	}
+	mine, err := belongs(ctx, r, kav, &lc, &source)
+	if err != nil || !mine {
+		return stranger, err
+	}
+	return member, nil
 }
 
 // progress brings the status up to date, in memory.
@@ -201,28 +240,6 @@ func (r *AppVersionReconciler) record(ctx context.Context, before, kav *lifecycl
 		observe(ctx, before, kav, evaluations)
 	}
 	return nil
-}
-
-// orphaned says whether the Lifecycle that the delivery belongs to is gone.
-// Owner references do not reach across namespaces.
-func (r *AppVersionReconciler) orphaned(ctx context.Context, kav *lifecyclev1.KeptnAppVersion) (bool, error) {
-	ref := kav.Spec.Lifecycle
-	if ref == nil {
-		return false, nil
-	}
-	err := r.Get(ctx, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, &gitopsv1alpha1.Lifecycle{})
-	if apierrors.IsNotFound(err) {
-		return true, nil
-	}
-	return false, err
-}
-
-func (r *AppVersionReconciler) deleteOrphan(ctx context.Context, kav *lifecyclev1.KeptnAppVersion) error {
-	orphaned, err := r.orphaned(ctx, kav)
-	if err != nil || !orphaned {
-		return err
-	}
-	return client.IgnoreNotFound(r.Delete(ctx, kav))
 }
 
 // wake maps an object to the deliveries that an index finds for it.

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -30,7 +29,7 @@ func (r *Reconciler) observeWorkloads(ctx context.Context, s *scope) error {
 	statuses := s.expected()
 	for i := range statuses {
 		status := &statuses[i]
-		allowed, err := r.allowed(ctx, s.source, status.Namespace)
+		allowed, err := mayGovern(ctx, r, s.source, status.Namespace)
 		if err != nil {
 			return err
 		}
@@ -94,34 +93,21 @@ func statusOf(statuses []gitopsv1alpha1.WorkloadStatus, w *workload) *gitopsv1al
 	return nil
 }
 
-// allowed says whether a source may govern a namespace: its own, or one that it
-// targets and that agrees.
-func (r *Reconciler) allowed(ctx context.Context, source *gitopsv1alpha1.GitSource, namespace string) (bool, error) {
-	if namespace == source.Namespace {
-		return true, nil
-	}
-	if !slices.Contains(source.Spec.TargetNamespaces, namespace) {
-		return false, nil
-	}
-	var ns corev1.Namespace
-	if err := r.Get(ctx, types.NamespacedName{Name: namespace}, &ns); err != nil {
-		return false, client.IgnoreNotFound(err)
-	}
-	for _, from := range strings.Split(ns.Annotations[gitopsv1alpha1.AllowFromAnnotation], ",") {
-		if strings.TrimSpace(from) == source.Namespace {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
 // readDeliveries lists the app's deliveries, newest first.
 func (r *Reconciler) readDeliveries(ctx context.Context, s *scope) error {
 	var list lifecyclev1.KeptnAppVersionList
 	if err := r.List(ctx, &list, client.MatchingFields{byLifecycle: s.lc.Namespace + "/" + s.lc.Name}); err != nil {
 		return fmt.Errorf("list deliveries: %w", err)
 	}
-	s.deliveries = list.Items
+	for i := range list.Items {
+		mine, err := belongs(ctx, r, &list.Items[i], s.lc, s.source)
+		if err != nil {
+			return err
+		}
+		if mine {
+			s.deliveries = append(s.deliveries, list.Items[i])
+		}
+	}
 	slices.SortFunc(s.deliveries, func(a, b lifecyclev1.KeptnAppVersion) int {
 		return cmp.Or(
 			rolloutStart(&b).Compare(rolloutStart(&a)),

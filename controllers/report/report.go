@@ -25,7 +25,7 @@ import (
 // status that a forge has refused is left alone; it doubles from the one to the
 // other.
 const (
-	firstRetry = 2 * time.Second
+	firstRetry = time.Second
 	lastRetry  = time.Minute
 )
 
