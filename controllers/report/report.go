@@ -83,18 +83,15 @@ type Destination func() (forge.Destination, error)
 // is reported now, with an outcome for the condition Reported. It never waits
 // for a forge: object is sent through wake once there is news.
 func (r *Reporter) Sync(object client.Object, wake chan<- event.GenericEvent, to Destination, wanted []forge.Status, reported []gitopsv1alpha1.ReportedStatus) ([]gitopsv1alpha1.ReportedStatus, condition.Outcome) {
-	name := nameOf(object)
 	recorded := make(map[key]gitopsv1alpha1.ReportedStatus, len(reported))
 	for _, s := range reported {
 		recorded[key{s.Commit, s.Context}] = s
 	}
 	now := make([]gitopsv1alpha1.ReportedStatus, 0, len(wanted))
-	var open []forge.Status
-	var failure condition.Outcome
-	var recheck time.Duration
+	var b batch
 	for _, status := range wanted {
 		k := key{status.Commit, status.Context}
-		last := r.take(name, k, recorded[k])
+		last := r.take(nameOf(object), k, recorded[k])
 		if last.Outcome != "" && last.Err == nil {
 			// One that was superseded counts too: the commit shows what is newer.
 			recorded[k] = entry(last.Item.Status)
@@ -103,23 +100,36 @@ func (r *Reporter) Sync(object client.Object, wake chan<- event.GenericEvent, to
 		if ok {
 			now = append(now, was)
 		}
-		if ok && says(was, status) {
-			continue
-		}
-		if last.Err == nil {
-			open = append(open, status)
-			continue
-		}
-		failure = condition.Failed(gitopsv1alpha1.ForgeFailedReason, "%s on %.7s: %v", k.context, k.commit, last.Err)
-		wait := last.retryAt.Sub(r.clock.Now())
-		if wait <= 0 || !last.Item.Status.Same(status) {
-			open, wait = append(open, status), last.pause
-		}
-		if recheck == 0 || wait < recheck {
-			recheck = wait
+		if !ok || !says(was, status) {
+			b.add(status, last, r.clock.Now())
 		}
 	}
-	return now, r.send(object, wake, to, open, failure.In(recheck))
+	return now, r.send(object, wake, to, b.open, b.failure)
+}
+
+// batch is what there is to report.
+type batch struct {
+	// open are the statuses to send now.
+	open []forge.Status
+	// failure is the forge's last answer where it refused, with the time until it
+	// is asked again; else empty.
+	failure condition.Outcome
+}
+
+// add takes in a status whose last result, if any, was another, or a failure.
+func (b *batch) add(status forge.Status, last result, now time.Time) {
+	if last.Err == nil {
+		b.open = append(b.open, status)
+		return
+	}
+	wait := last.retryAt.Sub(now)
+	if wait <= 0 || !last.Item.Status.Same(status) {
+		b.open, wait = append(b.open, status), last.pause
+	}
+	if soonest := b.failure.Recheck; soonest > 0 {
+		wait = min(wait, soonest)
+	}
+	b.failure = condition.Failed(gitopsv1alpha1.ForgeFailedReason, "%s on %.7s: %v", status.Context, status.Commit, last.Err).In(wait)
 }
 
 // send puts statuses into the queue, and says how reporting stands; failure is
