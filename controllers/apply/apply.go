@@ -39,10 +39,17 @@ func Changed(ctx context.Context, c client.Client, obj client.Object, owner stri
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("apply: %w", err)
 	}
-	if err == nil && equality.Semantic.DeepDerivative(obj, live) {
+	if err == nil && holds(live, obj) {
 		return nil
 	}
 	return Object(ctx, c, obj, owner)
+}
+
+// holds says whether a live object has all that another says, and the same mark.
+func holds(live, said client.Object) bool {
+	said = said.DeepCopyObject().(client.Object) //nolint:forcetypeassert // a copy has the type of its original
+	said.SetCreationTimestamp(live.GetCreationTimestamp())
+	return equality.Semantic.DeepDerivative(said, live)
 }
 
 func digestOf(obj client.Object) (string, error) {

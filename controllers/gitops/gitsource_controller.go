@@ -189,7 +189,7 @@ func (r *Reconciler) open(ctx context.Context, s *scope) error {
 
 // read finds out what the revision holds.
 func (r *Reconciler) read(ctx context.Context, s *scope) error {
-	found, err := r.Repositories.Found(ctx, s.repo, s.revision.Commit, s.source)
+	found, err := r.Repositories.Head(ctx, s.repo, s.revision.Commit, s.source)
 	if err != nil {
 		return r.failed(s, err)
 	}

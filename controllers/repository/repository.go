@@ -44,9 +44,17 @@ type Repositories struct {
 
 	mu       sync.Mutex
 	handles  map[types.NamespacedName]handle
+	heads    map[types.NamespacedName]head
 	clients  map[string]*http.Client
 	found    *lru.Cache
 	rendered *lru.Cache
+}
+
+// head is what was found at the newest commit of a source: it is looked at with
+// every poll, and kept as long as the source.
+type head struct {
+	key   string
+	found *manifest.Found
 }
 
 // outcome is how rendering went: what was rendered, or the author's mistakes.
@@ -70,6 +78,7 @@ func New(secrets client.Reader, store *gitsource.Store, cluster string) *Reposit
 		store:    store,
 		cluster:  cluster,
 		handles:  map[types.NamespacedName]handle{},
+		heads:    map[types.NamespacedName]head{},
 		clients:  map[string]*http.Client{},
 		found:    lru.New(rememberedTrees),
 		rendered: lru.New(rememberedFolders),
@@ -106,6 +115,7 @@ func (r *Repositories) Forget(source types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.handles, source)
+	delete(r.heads, source)
 }
 
 func (r *Repositories) open(url string, secret *corev1.Secret) (*gitsource.Repository, error) {
@@ -136,10 +146,34 @@ func (r *Repositories) secret(ctx context.Context, namespace, name string) (*cor
 	return &secret, nil
 }
 
-// Found returns the apps of a commit, as far as they are below the paths of the
+// Head returns the apps of the newest commit of a source, as far as they are
+// below its paths.
+func (r *Repositories) Head(ctx context.Context, repo *gitsource.Repository, commit string, source *gitopsv1alpha1.GitSource) (*manifest.Found, error) {
+	name, key := client.ObjectKeyFromObject(source), foundKey(commit, source)
+	r.mu.Lock()
+	known := r.heads[name]
+	r.mu.Unlock()
+	if known.key == key {
+		return known.found, nil
+	}
+	found, err := r.Found(ctx, repo, commit, source)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	r.heads[name] = head{key, found}
+	r.mu.Unlock()
+	return found, nil
+}
+
+func foundKey(commit string, source *gitopsv1alpha1.GitSource) string {
+	return fmt.Sprintf("%s %s %q", source.Spec.URL, commit, source.Spec.Paths)
+}
+
+// Found returns the apps of any commit, as far as they are below the paths of the
 // source.
 func (r *Repositories) Found(ctx context.Context, repo *gitsource.Repository, commit string, source *gitopsv1alpha1.GitSource) (*manifest.Found, error) {
-	key := fmt.Sprintf("%s %s %q", source.Spec.URL, commit, source.Spec.Paths)
+	key := foundKey(commit, source)
 	if found, ok := r.found.Get(key); ok {
 		return found.(*manifest.Found), nil //nolint:forcetypeassert // nothing else is put in
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/keptn/gitops/gitsource"
 )
@@ -67,6 +68,9 @@ func (n notes) Set(ctx context.Context, status Status) error {
 	status = n.Fit(status)
 	if found && held.Same(status) {
 		return nil
+	}
+	if found && !status.Time.After(held.Time) {
+		status.Time = held.Time.Add(time.Millisecond) // what is said later reads as later
 	}
 	line := Note{Status: status, Cluster: n.cluster}.Line()
 	if err := n.store.AppendNotes(ctx, NotesRef, map[string][]string{status.Commit: {line}}); err != nil {
