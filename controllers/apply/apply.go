@@ -47,17 +47,34 @@ func Changed(ctx context.Context, c client.Client, obj client.Object, owner stri
 
 // holds says whether a live object has all that another says, and the same mark.
 func holds(live, said client.Object) bool {
-	said = said.DeepCopyObject().(client.Object) //nolint:forcetypeassert // a copy has the type of its original
-	said.SetCreationTimestamp(live.GetCreationTimestamp())
-	return equality.Semantic.DeepDerivative(said, live)
+	has, err := content(live)
+	if err != nil {
+		return false
+	}
+	wanted, err := content(said)
+	return err == nil && equality.Semantic.DeepDerivative(wanted, has)
+}
+
+// content is what an object says of itself: all but its status, and what the API
+// server adds to its metadata.
+func content(obj client.Object) (map[string]any, error) {
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
+	if err != nil {
+		return nil, fmt.Errorf("convert %T %s: %w", obj, obj.GetName(), err)
+	}
+	unstructured.RemoveNestedField(fields, "status")
+	for _, added := range []string{"creationTimestamp", "generation", "managedFields", "resourceVersion", "uid"} {
+		unstructured.RemoveNestedField(fields, "metadata", added)
+	}
+	return fields, nil
 }
 
 func digestOf(obj client.Object) (string, error) {
-	content, err := json.Marshal(obj)
+	text, err := json.Marshal(obj)
 	if err != nil {
 		return "", fmt.Errorf("apply %s: %w", client.ObjectKeyFromObject(obj), err)
 	}
-	sum := sha256.Sum256(content)
+	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:8]), nil
 }
 
@@ -69,16 +86,12 @@ func Object(ctx context.Context, c client.Client, obj client.Object, owner strin
 	if err != nil {
 		return fmt.Errorf("apply %T: %w", obj, err)
 	}
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
+	fields, err := content(obj)
 	if err != nil {
-		return fmt.Errorf("apply %s %s: %w", gvk.Kind, client.ObjectKeyFromObject(obj), err)
+		return fmt.Errorf("apply: %w", err)
 	}
-	u := &unstructured.Unstructured{Object: content}
+	u := &unstructured.Unstructured{Object: fields}
 	u.SetGroupVersionKind(gvk)
-	u.SetManagedFields(nil)
-	u.SetResourceVersion("")
-	unstructured.RemoveNestedField(u.Object, "metadata", "creationTimestamp")
-	unstructured.RemoveNestedField(u.Object, "status")
 	err = c.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(owner), client.ForceOwnership)
 	if err == nil {
 		err = runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, obj)

@@ -42,7 +42,7 @@ func TestWhatTheClusterHoldsIsNotAppliedAgain(t *testing.T) {
 	if err := c.Get(t.Context(), client.ObjectKeyFromObject(wanted("")), live); err != nil {
 		t.Fatal(err)
 	}
-	live.CreationTimestamp = metav1.Now() // as every object of a real cluster has
+	live.CreationTimestamp, live.Generation = metav1.Now(), 3 // as objects of a real cluster have
 	live.Data["key"] = "changed by hand"
 	if err := c.Update(t.Context(), live); err != nil {
 		t.Fatal(err)

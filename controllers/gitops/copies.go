@@ -95,14 +95,11 @@ func key(obj client.Object) string { return fmt.Sprintf("%T/%s", obj, obj.GetNam
 func (r *Reconciler) prune(ctx context.Context, s *scope, kept map[string]bool) error {
 	var lifecycles gitopsv1alpha1.LifecycleList
 	var policies gitopsv1alpha1.SLOPolicyList
-	mine := []client.ListOption{
-		client.InNamespace(s.source.Namespace),
-		client.MatchingLabels{gitopsv1alpha1.SourceLabel: s.source.Name},
-	}
-	if err := r.List(ctx, &lifecycles, mine...); err != nil {
+	mine := client.MatchingFields{repository.SourceIndex: client.ObjectKeyFromObject(s.source).String()}
+	if err := r.List(ctx, &lifecycles, mine); err != nil {
 		return fmt.Errorf("list lifecycles: %w", err)
 	}
-	if err := r.List(ctx, &policies, mine...); err != nil {
+	if err := r.List(ctx, &policies, mine); err != nil {
 		return fmt.Errorf("list policies: %w", err)
 	}
 	var copies []client.Object

@@ -11,6 +11,7 @@ import (
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
+	"github.com/keptn/gitops/controllers/repository"
 )
 
 // Field indexes, so that an event finds whom it concerns without a search.
@@ -26,8 +27,8 @@ const (
 	byMissingPolicy = "missingPolicy"
 	// byOwner finds objects by the UID of their controller.
 	byOwner = "owner"
-	// bySource finds Lifecycles by the GitSource they were read by.
-	bySource = "source"
+	// bySource finds what was read from Git by the GitSource that read it.
+	bySource = repository.SourceIndex
 )
 
 func workloadKey(kind, namespace, name string) string {
@@ -48,6 +49,7 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 		{&gitopsv1alpha1.Lifecycle{}, byWorkload, workloadsOf},
 		{&gitopsv1alpha1.Lifecycle{}, byNamespace, namespacesOf},
 		{&gitopsv1alpha1.Lifecycle{}, bySource, sourceOf},
+		{&gitopsv1alpha1.SLOPolicy{}, bySource, sourceOf},
 	} {
 		if err := indexer.IndexField(ctx, i.object, i.field, i.keys); err != nil {
 			return fmt.Errorf("index %T by %s: %w", i.object, i.field, err)

@@ -29,6 +29,10 @@ const (
 	rememberedFolders = 512
 )
 
+// SourceIndex is the field index of what was read from Git by its GitSource, as
+// namespace/name.
+const SourceIndex = "source"
+
 // ErrSecret is wrapped by errors about a Secret that is missing or unusable.
 var ErrSecret = errors.New("secret cannot be used")
 

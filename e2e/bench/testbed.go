@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
+)
+
+// takeDownTimeout bounds how long an interrupted command of the testbed may take.
+const takeDownTimeout = 2 * time.Minute
+
+// A testbed is how to reach one.
+type testbed struct {
+	kubeconfig                      string
+	giteaURL, giteaUser, giteaToken string
+	gitURL, gitRoot                 string
+	kubernetesVersion, giteaVersion string
+}
+
+// bringUp builds the controller and brings up a testbed with Keptn's kinds in it.
+func (b *bench) bringUp(ctx context.Context) error {
+	b.progress.Print("builds the controller")
+	b.keptn = filepath.Join(b.work, "keptn")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.keptn, "./cmd/keptn")
+	build.Dir, build.Env = b.root, append(build.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the controller: %w\n%s", err, out)
+	}
+	if err := b.takeDown(ctx); err != nil { // what a crash has left
+		return err
+	}
+	b.progress.Print("brings up the testbed")
+	out, err := b.testbed(ctx, "up", "--only", "api,gitea,git").Output()
+	if err != nil {
+		return fmt.Errorf("bring up the testbed: %w", err)
+	}
+	if b.bed, err = parseTestbed(out); err != nil {
+		return err
+	}
+	return b.connect(ctx)
+}
+
+// takeDown takes the testbed down, also after ctx has ended.
+func (b *bench) takeDown(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeDownTimeout)
+	defer cancel()
+	if err := b.testbed(ctx, "down").Run(); err != nil {
+		return fmt.Errorf("take down the testbed (go -C e2e/testbed run . --name bench down): %w", err)
+	}
+	return nil
+}
+
+// testbed is one of the testbed's commands. It runs in a process group of its own,
+// so that an interrupt reaches it only when ctx ends, and then reaches all of it.
+func (b *bench) testbed(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", append([]string{"-C", "e2e/testbed", "run", ".", "--name", "bench"}, args...)...)
+	cmd.Dir, cmd.Stderr = b.root, b.progress.Writer()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = takeDownTimeout
+	return cmd
+}
+
+// parseTestbed reads what `testbed up` printed for a shell.
+func parseTestbed(printed []byte) (testbed, error) {
+	vars := map[string]string{}
+	lines := bufio.NewScanner(bytes.NewReader(printed))
+	for lines.Scan() {
+		name, value, _ := strings.Cut(strings.TrimPrefix(lines.Text(), "export "), "=")
+		vars[name] = strings.Trim(value, "'")
+	}
+	var t testbed
+	for name, to := range map[string]*string{
+		"KUBECONFIG":          &t.kubeconfig,
+		"TESTBED_GITEA_URL":   &t.giteaURL,
+		"TESTBED_GITEA_USER":  &t.giteaUser,
+		"TESTBED_GITEA_TOKEN": &t.giteaToken,
+		"TESTBED_GIT_URL":     &t.gitURL,
+		"TESTBED_GIT_ROOT":    &t.gitRoot,
+	} {
+		if *to = vars[name]; *to == "" {
+			return t, fmt.Errorf("the testbed did not say %s", name)
+		}
+	}
+	return t, nil
+}
+
+// connect makes a client of the testbed's cluster, and installs Keptn's kinds.
+func (b *bench) connect(ctx context.Context) error {
+	config, err := clientcmd.BuildConfigFromFlags("", b.bed.kubeconfig)
+	if err != nil {
+		return fmt.Errorf("read the testbed's kubeconfig: %w", err)
+	}
+	config.QPS = -1 // the client must not be what is measured
+	if _, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{
+		Paths: []string{filepath.Join(b.root, "config", "crd")}, ErrorIfPathMissing: true,
+	}); err != nil {
+		return fmt.Errorf("install Keptn's kinds: %w", err)
+	}
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, gitopsv1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return fmt.Errorf("build scheme: %w", err)
+		}
+	}
+	if b.kube, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	return b.askVersions(ctx, config)
+}
