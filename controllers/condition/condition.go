@@ -14,8 +14,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// maxMessage is what the API server accepts in a condition, in bytes.
-const maxMessage = 32768
+// What the API server accepts in a condition and in an event, in bytes.
+const (
+	maxMessage = 32768
+	maxNote    = 1024
+)
 
 // Outcome is what a reconcile found, and when to look again if no event will
 // tell.
@@ -87,7 +90,7 @@ func Set(obj Object, conditionType string, o Outcome) {
 		Type:               conditionType,
 		Status:             o.Status,
 		Reason:             o.Reason,
-		Message:            bounded(o.Message),
+		Message:            bounded(o.Message, maxMessage),
 		ObservedGeneration: obj.GetGeneration(),
 	})
 	obj.SetConditions(conditions)
@@ -105,12 +108,15 @@ func Remove(obj Object, conditionType string) {
 	obj.SetConditions(conditions)
 }
 
-// bounded cuts a message to what the API server accepts, between two runes.
-func bounded(message string) string {
-	if len(message) <= maxMessage {
+// Note is a message as an event can hold it.
+func Note(message string) string { return bounded(message, maxNote) }
+
+// bounded cuts a message to so many bytes, between two runes.
+func bounded(message string, limit int) string {
+	if len(message) <= limit {
 		return message
 	}
-	cut := maxMessage - len("…")
+	cut := limit - len("…")
 	for cut > 0 && !utf8.RuneStart(message[cut]) {
 		cut--
 	}

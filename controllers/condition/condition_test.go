@@ -100,3 +100,13 @@ func TestAMessageIsCutToWhatTheServerTakes(t *testing.T) {
 		t.Errorf("got %d bytes that end in %q", len(got), got[len(got)-8:])
 	}
 }
+
+func TestANoteFitsIntoAnEvent(t *testing.T) {
+	if got := condition.Note("short"); got != "short" {
+		t.Errorf("a short note became %q", got)
+	}
+	got := condition.Note(strings.Repeat("ä", 1000))
+	if len(got) > 1024 || !utf8.ValidString(got) || !strings.HasSuffix(got, "…") {
+		t.Errorf("a long note became %d bytes, valid: %v", len(got), utf8.ValidString(got))
+	}
+}

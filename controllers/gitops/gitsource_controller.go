@@ -252,7 +252,7 @@ func (r *Reconciler) announce(before, after *gitopsv1alpha1.GitSource) {
 		r.Events.Eventf(after, nil, "Normal", "NewRevision", "Fetch", "%s", after.Status.ObservedRevision)
 	}
 	for _, change := range condition.Changes(before.Status.Conditions, after.Status.Conditions) {
-		r.Events.Eventf(after, nil, change.EventType(), change.Reason, change.Type, "%s", change.Message)
+		r.Events.Eventf(after, nil, change.EventType(), change.Reason, change.Type, "%s", condition.Note(change.Message))
 	}
 }
 

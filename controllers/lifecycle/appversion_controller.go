@@ -280,7 +280,7 @@ func announcePhases(recorder events.EventRecorder, before, after *lifecyclev1.Ke
 		if verb == "Failed" {
 			kind = corev1.EventTypeWarning
 		}
-		recorder.Eventf(after, nil, kind, string(rec.Name)+verb, string(rec.Name), "%s", rec.Message)
+		recorder.Eventf(after, nil, kind, string(rec.Name)+verb, string(rec.Name), "%s", condition.Note(rec.Message))
 	}
 }
 

@@ -18,8 +18,12 @@ import (
 	"github.com/keptn/gitops/gitsource/manifest"
 )
 
-// maxCommitMessage is how much of a commit's message a record keeps, in bytes.
-const maxCommitMessage = 4096
+// How much of a commit's message, and of its author's name and address, a record
+// keeps, in bytes.
+const (
+	maxCommitMessage = 4096
+	maxSignature     = 256
+)
 
 // deliver sees to it that the delivery of a commit is recorded: a new one, or
 // the one under way to which more workloads have come.
@@ -199,12 +203,17 @@ func commitRecord(found *match, url string) *lifecyclev1.Commit {
 	return &lifecyclev1.Commit{
 		SHA:        c.SHA,
 		Repository: url,
-		Author:     c.Author.Name,
-		Email:      c.Author.Email,
-		Message:    strings.ToValidUTF8(c.Message[:min(len(c.Message), maxCommitMessage)], ""),
+		Author:     head(c.Author.Name, maxSignature),
+		Email:      head(c.Author.Email, maxSignature),
+		Message:    head(c.Message, maxCommitMessage),
 		AuthoredAt: metav1.NewTime(c.Author.When.UTC()),
 		Evidence:   found.evidence,
 	}
+}
+
+// head is the begin of a text, so many bytes at most, in whole runes.
+func head(text string, n int) string {
+	return strings.ToValidUTF8(text[:min(len(text), n)], "")
 }
 
 // addWorkloads lists what the commit delivers. Where the commit was found by

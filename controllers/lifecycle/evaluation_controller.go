@@ -194,7 +194,7 @@ func (r *EvaluationReconciler) announce(e *lifecyclev1.KeptnEvaluation) {
 	if !e.Status.OverallStatus.Passed() {
 		kind, reason = corev1.EventTypeWarning, "ReconcileEvaluationFailed"
 	}
-	r.Events.Eventf(e, nil, kind, reason, "Evaluate", "%s: %s", e.Status.Verdict, e.Status.Summary)
+	r.Events.Eventf(e, nil, kind, reason, "Evaluate", "%s", condition.Note(string(e.Status.Verdict)+": "+e.Status.Summary))
 }
 
 func commitOf(c *lifecyclev1.Commit) *policy.Commit {

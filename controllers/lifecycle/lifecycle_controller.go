@@ -229,6 +229,6 @@ func (s *scope) outcome() condition.Outcome {
 // announce emits an event for every condition whose status or reason changed.
 func announce(recorder events.EventRecorder, before, after *gitopsv1alpha1.Lifecycle) {
 	for _, change := range condition.Changes(before.Status.Conditions, after.Status.Conditions) {
-		recorder.Eventf(after, nil, change.EventType(), change.Reason, change.Type, "%s", change.Message)
+		recorder.Eventf(after, nil, change.EventType(), change.Reason, change.Type, "%s", condition.Note(change.Message))
 	}
 }

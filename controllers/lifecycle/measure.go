@@ -170,5 +170,5 @@ func truncate(text string, n int) string {
 	if len(text) <= n {
 		return text
 	}
-	return strings.ToValidUTF8(text[:n], "") + "…"
+	return head(text, n) + "…"
 }

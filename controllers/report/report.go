@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -104,6 +106,7 @@ func (r *Reporter) Sync(object client.Object, wake chan<- event.GenericEvent, to
 			b.add(status, last, r.clock.Now())
 		}
 	}
+	r.drop(nameOf(object), wanted)
 	return now, r.send(object, wake, to, b.open, b.failure)
 }
 
@@ -179,6 +182,17 @@ func (r *Reporter) take(name string, k key, recorded gitopsv1alpha1.ReportedStat
 		return result{}
 	}
 	return last
+}
+
+// drop forgets results of contexts that the object no longer wants.
+func (r *Reporter) drop(name string, wanted []forge.Status) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if o := r.owners[name]; o != nil {
+		maps.DeleteFunc(o.results, func(k key, _ result) bool {
+			return !slices.ContainsFunc(wanted, func(s forge.Status) bool { return k == key{s.Commit, s.Context} })
+		})
+	}
 }
 
 // Forget drops what is kept for an object that is gone.
