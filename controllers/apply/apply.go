@@ -1,5 +1,5 @@
 // Package apply writes objects by server-side apply, so that each controller
-// owns the fields it says and no others. It never reads and never deletes.
+// owns the fields it says and no others. It decides nothing and never deletes.
 package apply
 
 import (

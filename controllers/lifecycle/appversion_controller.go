@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -156,7 +157,7 @@ func (r *AppVersionReconciler) progress(ctx context.Context, kav *lifecyclev1.Ke
 // see reads the workloads of the delivery.
 func (r *AppVersionReconciler) see(ctx context.Context, d *delivery) error {
 	for _, ref := range d.kav.Spec.Workloads {
-		key := types.NamespacedName{Namespace: orDefault(ref.Namespace, d.kav.Namespace), Name: ref.Name}
+		key := types.NamespacedName{Namespace: cmp.Or(ref.Namespace, d.kav.Namespace), Name: ref.Name}
 		w, err := seeWorkload(ctx, r, ref.Kind, key)
 		if err != nil {
 			return err

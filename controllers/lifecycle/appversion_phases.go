@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -201,7 +202,7 @@ func (r *AppVersionReconciler) previousGood(ctx context.Context, kav *lifecyclev
 	var newest *lifecyclev1.KeptnAppVersion
 	for i := range all.Items {
 		other := &all.Items[i]
-		if other.Namespace != kav.Namespace || other.UID == kav.UID || !other.Status.Status.Passed() {
+		if other.Namespace != kav.Namespace || !sameController(other, kav) || !other.Status.Status.Passed() || kav.Status.StartTime.Before(&other.Status.EndTime) {
 			continue
 		}
 		if newest == nil || newest.Status.EndTime.Before(&other.Status.EndTime) {
@@ -209,6 +210,12 @@ func (r *AppVersionReconciler) previousGood(ctx context.Context, kav *lifecyclev
 		}
 	}
 	return newest, nil
+}
+
+// sameController says whether two deliveries are of one making: a record that
+// somebody else made is no baseline.
+func sameController(a, b *lifecyclev1.KeptnAppVersion) bool {
+	return slices.Equal(controllerOf(a), controllerOf(b))
 }
 
 func (r *AppVersionReconciler) evaluationsOf(ctx context.Context, kav *lifecyclev1.KeptnAppVersion) ([]lifecyclev1.KeptnEvaluation, error) {

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -102,18 +103,11 @@ func rendersAll(rendered []manifest.Workload, live []*workload, namespace string
 // ones. What is rendered without a namespace belongs to the given one.
 func renders(rendered []manifest.Workload, live *workload, namespace string) bool {
 	for _, w := range rendered {
-		if w.Kind == live.Kind && w.Name == live.Name && orDefault(w.Namespace, namespace) == live.Namespace {
+		if w.Kind == live.Kind && w.Name == live.Name && cmp.Or(w.Namespace, namespace) == live.Namespace {
 			return manifest.Matches(w.Template, live.Template)
 		}
 	}
 	return false
-}
-
-func orDefault(value, fallback string) string {
-	if value == "" {
-		return fallback
-	}
-	return value
 }
 
 // minAbbreviation is how many digits of a commit an annotation has to give.

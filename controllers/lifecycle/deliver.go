@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -70,7 +71,7 @@ func cameBack(kav *lifecyclev1.KeptnAppVersion, tied []*workload) bool {
 func refOf(refs []lifecyclev1.KeptnWorkloadRef, namespace string, w *workload) *lifecyclev1.KeptnWorkloadRef {
 	for i := range refs {
 		ref := &refs[i]
-		if ref.Kind == w.Kind && ref.Name == w.Name && orDefault(ref.Namespace, namespace) == w.Namespace {
+		if ref.Kind == w.Kind && ref.Name == w.Name && cmp.Or(ref.Namespace, namespace) == w.Namespace {
 			return ref
 		}
 	}
@@ -225,7 +226,7 @@ func (r *Reconciler) addWorkloads(ctx context.Context, s *scope, kav *lifecyclev
 	}
 	for _, w := range rendered {
 		ref := lifecyclev1.KeptnWorkloadRef{Kind: w.Kind, Name: w.Name, Version: kav.Spec.Version}
-		ns := orDefault(w.Namespace, s.lc.Namespace)
+		ns := cmp.Or(w.Namespace, s.lc.Namespace)
 		if slices.Contains(s.denied, ns) {
 			continue
 		}

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -65,7 +66,7 @@ func workloadsUnderWay(obj client.Object) []string {
 	}
 	keys := make([]string, len(kav.Spec.Workloads))
 	for i, w := range kav.Spec.Workloads {
-		keys[i] = workloadKey(w.Kind, orDefault(w.Namespace, kav.Namespace), w.Name)
+		keys[i] = workloadKey(w.Kind, cmp.Or(w.Namespace, kav.Namespace), w.Name)
 	}
 	return keys
 }

@@ -61,7 +61,7 @@ func (s *scope) expected() []gitopsv1alpha1.WorkloadStatus {
 		return names
 	}
 	for _, w := range s.rendered.Workloads {
-		names = append(names, gitopsv1alpha1.WorkloadStatus{Kind: w.Kind, Namespace: orDefault(w.Namespace, s.lc.Namespace), Name: w.Name})
+		names = append(names, gitopsv1alpha1.WorkloadStatus{Kind: w.Kind, Namespace: cmp.Or(w.Namespace, s.lc.Namespace), Name: w.Name})
 	}
 	return names
 }
