@@ -1,67 +1,120 @@
-// Package metric asks a metrics server one question and returns its answer: the
-// series that a query yields as of an instant.
+// Package metric is the language of measurements: a query, the series that it
+// yields, how their samples are reduced to a number, and why there may be none.
 //
-// It tells apart what a caller decides on: no data, stale data, a query that is
-// wrong, and a server that refuses, limits, fails or cannot be reached. It judges
-// no value (that is package policy's), retries nothing, keeps nothing between two
-// queries, and never shows a credential.
+// It asks nothing itself. The packages below it do: connect reaches a server,
+// provider speaks its API, fabric shares and limits the queries of all consumers,
+// and poll keeps answers fresh.
 package metric
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
-	"slices"
-	"strings"
 	"time"
 )
 
-// A Querier answers a query as of an instant.
+// A Querier answers queries to one provider.
 //
-// The result has at least one series. That the query yields none is ErrNoData;
-// the other errors are listed with it. A NaN is a value, and is kept. The query
-// ends with ctx, and has no other timeout.
+// The result has at least one series, and each series at least one sample. That
+// the query yields none is ErrNoData; the other errors are listed with it. A NaN
+// or an infinity is a value, and is kept. A query ends with ctx, and is asked
+// once: neither repeated nor remembered.
 type Querier interface {
-	Query(ctx context.Context, query string, at time.Time) (Result, error)
+	Query(ctx context.Context, q Query) (Result, error)
 }
+
+// A Query is a question to a provider.
+type Query struct {
+	// Expr is the question in the provider's own language, without placeholders.
+	Expr string
+	// At is the instant that is asked about, and the end of the window. It has to
+	// be set.
+	At time.Time
+	// Window is how far back the question reaches. 0 asks for the values as of At;
+	// a provider that knows no instant takes the last 5 minutes.
+	Window time.Duration
+	// Step is the time between two samples of a series within the window. 0 asks
+	// for one sample per series: what the provider says of the whole window, which
+	// is the mean for Datadog and Dynatrace, and the last value for the others.
+	Step time.Duration
+	// Args are the further arguments that a provider knows, such as metricPath for
+	// Elastic. The others are ignored.
+	Args map[string]string
+}
+
+// From is the begin of the window, or At where there is none.
+func (q Query) From() time.Time { return q.At.Add(-q.Window) }
 
 // A Result is what a query yields.
 type Result struct {
 	// Series are all series, in the server's order. A query that yields a
 	// scalar has one, without labels.
 	Series []Series
+	// Overall is the number that the provider takes for a result of several
+	// series, where it has such a custom: the first for Datadog, and the mean over
+	// all for Dynatrace, as in Keptn. It is nil for the others.
+	Overall *float64
+	// Raw is the answer as JSON, without what surrounds the values.
+	Raw []byte
+	// Lines are the newest log lines behind the numbers, newest first, where the
+	// provider has any: Loki.
+	Lines []string
 	// Warnings are the server's own remarks, such as that an answer is partial.
 	Warnings []string
 }
 
-// A Series is one labelled value of a result.
+// A Series is the samples of one set of labels.
 type Series struct {
 	// Labels include the metric's name as __name__, if it has one.
 	Labels map[string]string
-	// Value is in the unit that the query yields.
-	Value float64
-	// Time is that of the sample.
-	Time time.Time
+	// Samples are the values in the order of time: one, or those of a window.
+	Samples []Sample
 }
 
-// Scalar is the value of a result of exactly one series.
-func (r Result) Scalar() (value float64, ok bool) {
-	if len(r.Series) != 1 {
-		return 0, false
+// Last is the newest sample.
+func (s Series) Last() Sample { return s.Samples[len(s.Samples)-1] }
+
+// A Sample is a value at a time.
+type Sample struct {
+	Time time.Time
+	// Value is in the unit that the query yields.
+	Value float64
+}
+
+// Samples are those of all series, series by series.
+func (r Result) Samples() []Sample {
+	var all []Sample
+	for _, s := range r.Series {
+		all = append(all, s.Samples...)
 	}
-	return r.Series[0].Value, true
+	return all
+}
+
+// Number is the newest value of a result of one series, or the Overall value of
+// one of several. ErrTooManySeries says that there is no such number.
+func (r Result) Number() (float64, error) {
+	switch {
+	case len(r.Series) == 1:
+		return r.Series[0].Last().Value, nil
+	case r.Overall != nil:
+		return *r.Overall, nil
+	case len(r.Series) == 0:
+		return 0, ErrNoData
+	default:
+		return 0, fmt.Errorf("%w: the query yields %d, and a number is one: aggregate them", ErrTooManySeries, len(r.Series))
+	}
 }
 
 // The errors that a Querier returns, wrapped with what the server said.
 var (
 	// ErrNoData is a query that yields no sample.
 	ErrNoData = errors.New("no data")
-	// ErrStale is a sample older than MaxAge.
+	// ErrStale is a sample too old to judge by.
 	ErrStale = errors.New("stale data")
 	// ErrBadQuery is a query that the server cannot evaluate: its author's error.
 	ErrBadQuery = errors.New("the query is wrong")
-	// ErrTooManySeries is an answer larger than MaxSeries or MaxBytes.
+	// ErrTooManySeries is an answer with more series, or of more bytes, than are
+	// accepted.
 	ErrTooManySeries = errors.New("too many series")
 	// ErrUnauthorized is a server that refuses the credentials, or misses them.
 	ErrUnauthorized = errors.New("not authorized")
@@ -72,10 +125,42 @@ var (
 	ErrTimeout = errors.New("timed out")
 	// ErrUnreachable is a server that cannot be reached, or is out of order.
 	ErrUnreachable = errors.New("unreachable")
+	// ErrForbiddenAddress is a server at an address that the administrator does
+	// not allow.
+	ErrForbiddenAddress = errors.New("forbidden address")
 	// ErrBadResponse is an answer that is not one of the provider's API: often
 	// the URL is that of something else.
 	ErrBadResponse = errors.New("unexpected answer")
+	// ErrConfig is a provider that cannot be asked as it is configured.
+	ErrConfig = errors.New("the provider is misconfigured")
 )
+
+// Reason is the error in one word of a condition's reason: NoData, Stale,
+// BadQuery, TooManySeries, Unauthorized, RateLimited, Timeout, Unreachable,
+// ForbiddenAddress, BadResponse, Misconfigured, or Failed for any other.
+func Reason(err error) string {
+	for _, r := range []struct {
+		is   error
+		name string
+	}{
+		{ErrNoData, "NoData"},
+		{ErrStale, "Stale"},
+		{ErrBadQuery, "BadQuery"},
+		{ErrTooManySeries, "TooManySeries"},
+		{ErrUnauthorized, "Unauthorized"},
+		{ErrRateLimited, "RateLimited"},
+		{ErrTimeout, "Timeout"},
+		{ErrForbiddenAddress, "ForbiddenAddress"},
+		{ErrUnreachable, "Unreachable"},
+		{ErrBadResponse, "BadResponse"},
+		{ErrConfig, "Misconfigured"},
+	} {
+		if errors.Is(err, r.is) {
+			return r.name
+		}
+	}
+	return "Failed"
+}
 
 // A RateLimitedError is ErrRateLimited, with the time to wait.
 type RateLimitedError struct {
@@ -93,93 +178,3 @@ func (e *RateLimitedError) Error() string {
 
 // Is makes the error ErrRateLimited.
 func (e *RateLimitedError) Is(target error) bool { return target == ErrRateLimited }
-
-// A Provider is a metrics server and how to reach it.
-type Provider struct {
-	// Type is one of prometheus, and thanos and cortex, which speak the same API.
-	Type string
-	// URL is where the API begins: http or https, without credentials.
-	URL string
-	// User and Password are sent as basic authentication.
-	User, Password string
-	// BearerToken is sent instead of them.
-	BearerToken string
-	// InsecureSkipTLSVerify accepts any certificate.
-	InsecureSkipTLSVerify bool
-}
-
-// String is the provider without its credentials.
-func (p Provider) String() string {
-	u, err := url.Parse(p.URL)
-	if err != nil {
-		return p.Type
-	}
-	return p.Type + " " + u.Redacted()
-}
-
-// GoString is String, so that %#v shows no credential either.
-func (p Provider) GoString() string { return p.String() }
-
-// What a Querier accepts at most, if no option says otherwise.
-const (
-	DefaultMaxSeries = 10_000
-	DefaultMaxBytes  = 10 << 20
-)
-
-// An Option changes how a Querier works.
-type Option func(*settings)
-
-type settings struct {
-	maxAge    time.Duration
-	maxSeries int
-	maxBytes  int64
-	now       func() time.Time
-}
-
-// MaxAge makes a sample that is older than d at the queried instant ErrStale.
-// The default is 0: any age. Prometheus itself dates what an expression yields to
-// the queried instant, and looks back 5 minutes for samples by default; what is
-// older it takes for no data.
-func MaxAge(d time.Duration) Option { return func(s *settings) { s.maxAge = d } }
-
-// MaxSeries limits the series of a result. The default is DefaultMaxSeries.
-func MaxSeries(n int) Option { return func(s *settings) { s.maxSeries = n } }
-
-// MaxBytes limits the size of an answer, once uncompressed. The default is
-// DefaultMaxBytes.
-func MaxBytes(n int64) Option { return func(s *settings) { s.maxBytes = n } }
-
-// Clock sets what tells the time where a server says when to retry by date. The
-// default is the wall clock.
-func Clock(now func() time.Time) Option { return func(s *settings) { s.now = now } }
-
-// queriers is every type of provider there is; a type is added here and nowhere
-// else.
-var queriers = map[string]func(Provider, settings) (Querier, error){
-	"prometheus": newPrometheus,
-	"thanos":     newPrometheus,
-	"cortex":     newPrometheus,
-}
-
-// New returns what queries the provider. It does not ask it anything yet.
-func New(p Provider, opts ...Option) (Querier, error) {
-	s := settings{maxSeries: DefaultMaxSeries, maxBytes: DefaultMaxBytes, now: time.Now}
-	for _, o := range opts {
-		o(&s)
-	}
-	create, ok := queriers[p.Type]
-	if !ok {
-		return nil, fmt.Errorf("unknown type of metrics provider %q: there is %s", p.Type, strings.Join(types(), ", "))
-	}
-	return create(p, s)
-}
-
-// types are the known types, sorted.
-func types() []string {
-	var names []string
-	for name := range queriers {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
