@@ -30,7 +30,7 @@ type leaf struct {
 // A presence is a leaf that asks whether there is data.
 type presence struct {
 	leaf   int
-	symbol symbol
+	symbol *symbol
 }
 
 // analyse finds out how a bool is put together.
@@ -44,8 +44,11 @@ func (p *Policy) analyse(e *expression) {
 func (p *Policy) clauseOf(e *expression, x ast.Expr) *clause {
 	switch x.Kind() {
 	case ast.IdentKind:
-		s := p.symbols[x.AsIdent()]
-		if s.root == rootVariables && p.variables[s.index] != nil && p.variables[s.index].clause != nil {
+		s, ok := p.symbols[x.AsIdent()]
+		if !ok {
+			break
+		}
+		if s.root.name == rootVariables && p.variables[s.index] != nil && p.variables[s.index].clause != nil {
 			return p.variables[s.index].clause
 		}
 		if s.presence {

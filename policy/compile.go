@@ -2,7 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -12,10 +11,8 @@ import (
 	"github.com/google/cel-go/interpreter"
 
 	"github.com/keptn/gitops/api/gitops/v1alpha1"
+	"github.com/keptn/gitops/policy/metric"
 )
-
-// maxWeight is the API's bound of a rule's weight.
-const maxWeight = 1_000_000
 
 // An expression is one compiled expression of a policy.
 type expression struct {
@@ -34,13 +31,10 @@ type compiler struct {
 	spec      v1alpha1.SLOPolicySpec
 	costLimit uint64
 	names     namespace
+	readable  string // the roots, for a message
 	env       *environment
 	policy    *Policy
 	problems  Problems
-}
-
-func newCompiler(spec v1alpha1.SLOPolicySpec) *compiler {
-	return &compiler{spec: spec, costLimit: DefaultCostLimit}
 }
 
 // problem reports a mistake that concerns a whole field.
@@ -48,29 +42,20 @@ func (c *compiler) problem(path, format string, args ...any) {
 	c.problems = append(c.problems, Problem{Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
-// fields are all fields that can have a problem, in the order of the policy.
-func fields(spec v1alpha1.SLOPolicySpec) []string {
-	all := []string{"spec.metrics"}
-	each := func(list string, n int, names ...string) {
-		for i := range n {
-			for _, name := range names {
-				all = append(all, fmt.Sprintf("%s[%d].%s", list, i, name))
-			}
-		}
-	}
-	each("spec.metrics", len(spec.Metrics), "name")
-	each("spec.variables", len(spec.Variables), "name", "expression")
-	all = append(all, "spec.rules")
-	each("spec.rules", len(spec.Rules), "name", "expression", "warning", "message", "weight")
-	return append(all, "spec.score.pass", "spec.score.warning")
-}
-
 // compile compiles everything, however many problems there are.
 func (c *compiler) compile() *Policy {
-	c.checkNames()
-	c.checkScore()
-	c.policy = &Policy{costLimit: c.costLimit, symbols: c.names.symbols(), score: c.spec.Score}
-	env, err := newEnvironment(c.names)
+	c.validate()
+	all := roots(c.spec)
+	c.names, c.readable = newNamespace(all), readable(all)
+	c.policy = &Policy{
+		costLimit: c.costLimit,
+		symbols:   c.names.symbols(),
+		functions: functions(),
+		readings:  readings(c.spec.Metrics),
+		defaults:  Params(c.spec, nil),
+		score:     c.spec.Score,
+	}
+	env, err := newEnvironment(c.names, c.policy.functions)
 	if err != nil {
 		c.problem("spec.metrics", "%v", err)
 		return nil
@@ -86,57 +71,16 @@ func (c *compiler) compile() *Policy {
 	return c.policy
 }
 
-// checkNames reports names that are missing, malformed or given twice.
-func (c *compiler) checkNames() {
-	metrics := make([]string, len(c.spec.Metrics))
-	for i, m := range c.spec.Metrics {
-		metrics[i] = m.Name
-	}
-	variables := make([]string, len(c.spec.Variables))
-	for i, v := range c.spec.Variables {
-		variables[i] = v.Name
-	}
-	rules := make([]string, len(c.spec.Rules))
-	for i, r := range c.spec.Rules {
-		rules[i] = r.Name
-	}
-	identifier := regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
-	c.checkList("spec.metrics", "metric", metrics, identifier)
-	c.checkList("spec.variables", "variable", variables, identifier)
-	c.checkList("spec.rules", "rule", rules, regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9._-]*[a-zA-Z0-9])?$`))
-	if len(rules) == 0 {
-		c.problem("spec.rules", "there is no rule: a policy needs at least one")
-	}
-	c.names = newNamespace(metrics, variables)
-}
-
-// checkList reports the bad names of one list. The patterns are the API's.
-func (c *compiler) checkList(list, what string, names []string, pattern *regexp.Regexp) {
-	for i, name := range names {
-		path := fmt.Sprintf("%s[%d].name", list, i)
-		switch first := slices.Index(names, name); {
-		case name == "":
-			c.problem(path, "the %s has no name", what)
-		case !pattern.MatchString(name):
-			c.problem(path, "%q is no name of a %s: it has to match %s", name, what, pattern)
-		case first < i:
-			c.problem(path, "there are two %ss named %q: %s[%d] is the other; rename one", what, name, list, first)
+// readings are how the metrics are read.
+func readings(metrics []v1alpha1.Metric) []reading {
+	all := make([]reading, len(metrics))
+	for i, m := range metrics {
+		all[i].reducer = metric.Reducer(m.Reducer)
+		if m.MaxAge != nil {
+			all[i].maxAge = m.MaxAge.Duration
 		}
 	}
-}
-
-// checkScore reports percentages that are none.
-func (c *compiler) checkScore() {
-	if c.spec.Score == nil {
-		return
-	}
-	pass, warning := c.spec.Score.Pass, c.spec.Score.Warning
-	if pass < 0 || pass > 100 {
-		c.problem("spec.score.pass", "%d is no percentage: give 0 to 100", pass)
-	}
-	if warning != nil && (*warning < 0 || *warning > pass) {
-		c.problem("spec.score.warning", "%d is not from 0 to %d: it is the lower of the two percentages", *warning, pass)
-	}
+	return all
 }
 
 // variable compiles a variable and makes it known. One that does not compile is
@@ -149,7 +93,7 @@ func (c *compiler) variable(i int, v v1alpha1.Variable) {
 		t = e.checked.OutputType()
 	}
 	c.policy.variables = append(c.policy.variables, e)
-	if slices.Index(c.names[rootVariables], v.Name) != i {
+	if slices.Index(c.names[rootVariables].names, v.Name) != i {
 		return
 	}
 	if err := c.env.declare(v.Name, t); err != nil {
@@ -206,16 +150,19 @@ func (c *compiler) expression(path, source string, variables int) *expression {
 	}
 	before := len(c.problems)
 	e := &expression{parsed: ast.Copy(parsed.NativeRep())}
-	r := c.resolver(path, e.parsed.SourceInfo(), variables)
+	report := c.reporter(path, e.parsed.SourceInfo())
+	r := &resolver{ExprFactory: ast.NewExprFactory(), names: c.names, declared: variables, report: report}
 	r.resolve(parsed.NativeRep().Expr())
 	if e.checked, issues = c.env.check(parsed); issues.Err() != nil {
 		c.issues(path, issues, parsed)
+	} else {
+		(&inspector{compiler: c, checked: e.checked.NativeRep(), report: report}).inspect()
 	}
 	if len(c.problems) > before {
 		return nil
 	}
 	e.reads = c.closure(r.reads)
-	e.bounded = !r.sized && scalarsOnly(e.checked)
+	e.bounded = scalarsOnly(e.checked)
 	if e.checked.OutputType().IsExactType(cel.BoolType) {
 		c.policy.analyse(e)
 	}
@@ -226,18 +173,13 @@ func (c *compiler) expression(path, source string, variables int) *expression {
 	return e
 }
 
-// resolver is what resolves the names of the expression at path.
-func (c *compiler) resolver(path string, info *ast.SourceInfo, variables int) *resolver {
-	return &resolver{
-		ExprFactory: ast.NewExprFactory(),
-		names:       c.names,
-		declared:    variables,
-		report: func(id int64, message string) {
-			at := info.GetStartLocation(id)
-			c.problems = append(c.problems, Problem{
-				Path: path, Line: at.Line(), Column: at.Column() + 1, Message: message,
-			})
-		},
+// reporter reports what is wrong with a part of the expression at path.
+func (c *compiler) reporter(path string, info *ast.SourceInfo) func(id int64, message string) {
+	return func(id int64, message string) {
+		at := info.GetStartLocation(id)
+		c.problems = append(c.problems, Problem{
+			Path: path, Line: at.Line(), Column: at.Column() + 1, Message: message,
+		})
 	}
 }
 
@@ -256,12 +198,12 @@ func (c *compiler) closure(reads []int) []int {
 
 // plan estimates the cost of a checked expression and makes a program of it.
 func (c *compiler) plan(e *expression) error {
-	estimate, err := c.env.EstimateCost(e.checked, sizes{})
+	estimate, err := c.env.EstimateCost(e.checked, sizes{c.policy.functions})
 	if err != nil {
 		return fmt.Errorf("estimating the cost: %w", err)
 	}
 	e.cost = estimate.Max
-	guards := &guards{expression: e}
+	guards := &guards{expression: e, functions: c.policy.functions}
 	opts := []cel.ProgramOption{
 		cel.CustomDecoratorV2(guards.decorate),
 		cel.OptimizeRegex(interpreter.MatchesRegexOptimization),
@@ -296,44 +238,6 @@ func (c *compiler) checkCost(path string, r rule) {
 				Message: fmt.Sprintf("the expression can cost %d units with %d series, and the limit is %d: loop over fewer series, or aggregate them in the query", cost, MaxSeries, c.costLimit)})
 		}
 	}
-}
-
-// issues reports what CEL found.
-func (c *compiler) issues(path string, issues *cel.Issues, parsed *cel.Ast) {
-	for _, issue := range issues.Errors() {
-		line, column := issue.Location.Line(), issue.Location.Column()+1
-		if line < 1 {
-			line, column = 1, 1
-		}
-		function := parsed != nil && isCall(parsed.NativeRep(), issue.ExprID)
-		p := Problem{Path: path, Line: line, Column: column, Message: authorsWords(issue.Message, function)}
-		if !slices.Contains(c.problems, p) {
-			c.problems = append(c.problems, p)
-		}
-	}
-}
-
-// authorsWords says what CEL says in one line and without its inner names.
-func authorsWords(message string, function bool) string {
-	message, _, _ = strings.Cut(strings.Join(strings.Fields(message), " "), " expecting {")
-	for operator, name := range loose() {
-		message = strings.ReplaceAll(message, "'"+name+"'", "'"+operator+"'")
-	}
-	before, inContainer := strings.CutSuffix(message, " (in container '')")
-	switch {
-	case inContainer && function:
-		return before + ": there is no such function"
-	case inContainer:
-		return before + ": expressions read metrics, baseline, series, variables, commit and now"
-	default:
-		return before
-	}
-}
-
-// isCall says whether the part of that id is a call.
-func isCall(a *ast.AST, id int64) bool {
-	part := partOf(a, id)
-	return part != nil && part.Kind() == ast.CallKind
 }
 
 // kindOf is the kind of a part of a checked expression.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
 
 	"github.com/keptn/gitops/api/gitops/v1alpha1"
 	"github.com/keptn/gitops/policy"
@@ -28,13 +29,13 @@ func TestMistakesOfAnExpressionAreReportedWhereTheyAre(t *testing.T) {
 		"UnknownVariable": {"A variable that is nowhere.", "variables.x < 1",
 			[]string{"1:1: variables.x is not declared: the policy has no variables"}},
 		"UnknownCommitField": {"A commit has few fields.", "commit.tree == ''",
-			[]string{"1:1: commit.tree is not declared: the fields of a commit are author, email, message, sha, time"}},
+			[]string{"1:1: commit.tree is not declared: the fields of a commit are author, body, email, files, message, sha, subject, time, trailers, type"}},
 		"UnknownByIndex": {"The other way to write it.", "metrics['x'] == null",
 			[]string{"1:1: metrics.x is not declared: the metrics are a, b, c"}},
 		"UnknownSeveral": {"All problems at once, also those of types.", "metrics.x < 1 &&\n  metrics.y < 1 && metrics.a",
 			[]string{"1:1: metrics.x is not declared: the metrics are a, b, c", "2:3: metrics.y is not declared: the metrics are a, b, c", "2:27: expected type 'bool' but found 'double'"}},
 		"Undeclared": {"A name with no root.", "a < 1",
-			[]string{"1:1: undeclared reference to 'a': expressions read metrics, baseline, series, variables, commit and now"}},
+			[]string{"1:1: undeclared reference to 'a': expressions read metrics, baseline, series, slo, params, variables, commit, commits, rollout and now"}},
 		"UnknownFunction": {"A function there is not.", "isNaN(metrics.a)",
 			[]string{"1:6: undeclared reference to 'isNaN': there is no such function"}},
 		"Bare": {"A root is no value.", "metrics == baseline",
@@ -48,7 +49,7 @@ func TestMistakesOfAnExpressionAreReportedWhereTheyAre(t *testing.T) {
 		"VariableIsNeverNull": {"Only measurements can be missing.", "metrics.a + 1 == null",
 			[]string{"1:15: found no matching overload for '_==_' applied to '(double, null)'"}},
 		"SeriesField": {"A series has labels and a value.", "series.a.all(s, s.vlaue < 1)",
-			[]string{"1:18: undefined field 'vlaue'"}},
+			[]string{"1:18: undefined field 'vlaue'; did you mean `value`?"}},
 		"HidingLoop": {"A loop variable must not change what a name means.", "series.a.all(now, now.value < 1)",
 			[]string{"1:7: the loop variable now hides what now means: choose another name"}},
 		"NotBool": {"A number decides nothing.", "metrics.a",
@@ -180,18 +181,31 @@ func TestAVariableCountsOnceInACost(t *testing.T) {
 	}
 }
 
+// FuzzCompile compiles expressions, of a policy that declares something of each
+// kind, or what the YAML of a whole policy says.
 func FuzzCompile(f *testing.F) {
 	for _, seed := range []string{
 		benchmarkedExpression, "metrics.a == null || metrics.a < 10", "series.a.all(s, s.labels.pod != '' && s.value / 2 < 1)",
 		"(metrics.a > 1 ? 0 : (metrics.b > 1 ? metrics.c : 1) * 2) == 3", "metrics['a'] in [1.0, 2.0]", "!(has(metrics.a))",
 		"variables.v == 1 ? 'a' : 'b'", "percent(1) + string(now)", "metrics.a +", "[[[[", "((((((1))))))", "'\\u00e4' == metrics.x",
 		"series.a.exists_one(metrics, true)", "{'a': metrics.a}.a < 1", "metrics.a < 1 ?", "-9223372036854775808 == metrics.a",
+		"slo.availability.burnRate('1h') < 14 && slo['latency'].budgetRemaining > 0", "commits.all(c, c.files.exists(f, f.glob('a/**')) || c.type == 'fix')",
+		"now.within('Fri 14:00', 'Mon 08:00', 'Europe/Vienna')", "semverCompare(rollout.version, rollout.previousVersion) > 0", "semverMatches(params.tier, '^1')",
+		"series.avg.filter(s, s.value > 1).sum() + [metrics.rate].max() < 1", "commits + commits == commits", "dyn(slo.latency).good > 1", "commit.trailers['risk'][0] == 'high'",
+		"commits[1] == commits[0]", "type(slo.latency) == type(commits[0])", "string(slo.latency.exhaustedIn('5m'))", "dyn(commits).size()", "size(commits) in [size(commits)]",
 	} {
-		f.Add(seed, seed)
+		f.Add(seed, seed, "")
 	}
-	f.Fuzz(func(t *testing.T, expression, variable string) {
-		s := spec(v1alpha1.Rule{Name: "r", Expression: expression, Warning: variable, Message: variable})
+	f.Add("true", "1", "metrics: [{name: a, query: '{{.app}}', reducer: rate, maxAge: 1m}]\nslos: [{name: a, objective: 99, window: {rolling: 30d}, composite: [{slo: a}]}]\ncount: 3")
+	f.Add("true", "1", "rules: [{name: r, expression: 'slo.a.good > 1'}]\nslos: [{name: a, openSLO: x}, {name: b, timeslices: {}, threshold: {op: lt}}]\nparams: [{name: p}]")
+	f.Fuzz(func(t *testing.T, expression, variable, text string) {
+		s := full(v1alpha1.Rule{Name: "r", Expression: expression, Warning: variable, Message: variable})
 		s.Variables = []v1alpha1.Variable{{Name: "v", Expression: variable}}
+		if text != "" {
+			if err := yaml.Unmarshal([]byte(text), &s); err != nil {
+				return
+			}
+		}
 		start := time.Now()
 		p, err := policy.Compile("fuzz", s)
 		if took := time.Since(start); took > 10*time.Second {
@@ -203,15 +217,23 @@ func FuzzCompile(f *testing.F) {
 				t.Fatalf("error %v, want Problems", err)
 			}
 			for _, m := range mistakes {
-				if m.Path == "" || m.Message == "" || strings.ContainsAny(m.Message, "\n@") && !strings.ContainsAny(expression+variable, "@") {
+				if m.Path == "" || m.Message == "" || strings.ContainsAny(m.Message, "\n@") && !strings.ContainsAny(expression+variable+text, "@") && text == "" {
 					t.Errorf("problem %q", m)
 				}
 			}
 			return
 		}
-		in := policy.Input{Metrics: map[string]policy.Value{"a": policy.Number(1), "b": policy.Number(0)}}
-		if diff := cmp.Diff(p.Evaluate(t.Context(), in).Result, p.Explain(t.Context(), in).Result); diff != "" {
-			t.Errorf("Evaluate and Explain differ: %s", diff)
+		in := everything()
+		for _, in.CommitsTruncated = range []bool{false, true} {
+			evaluated, explained := p.Evaluate(t.Context(), in), p.Explain(t.Context(), in)
+			if diff := cmp.Diff(evaluated.Result, explained.Result); diff != "" {
+				t.Errorf("Evaluate and Explain differ: %s", diff)
+			}
+			for _, r := range explained.Rules {
+				if strings.Contains(r.Message, "internal error") {
+					t.Errorf("%q, %q: %s", expression, variable, r.Message)
+				}
+			}
 		}
 	})
 }

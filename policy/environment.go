@@ -6,7 +6,6 @@ import (
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/types"
-	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/ext"
 )
 
@@ -29,14 +28,14 @@ type environment struct {
 
 // newEnvironment declares what the names mean. Variables are added by declare, as
 // their types become known.
-func newEnvironment(names namespace) (*environment, error) {
+func newEnvironment(names namespace, functions map[string]*function) (*environment, error) {
 	registry, err := types.NewRegistry()
 	if err != nil {
 		return nil, fmt.Errorf("creating the registry of types: %w", err)
 	}
 	opts := []cel.EnvOption{
 		cel.CustomTypeAdapter(registry),
-		cel.CustomTypeProvider(typeProvider{registry}),
+		cel.CustomTypeProvider(typeProvider{registry, objectTypes()}),
 		cel.DefaultUTCTimeZone(true),
 		cel.CrossTypeNumericComparisons(true),
 		cel.EnableMacroCallTracking(),
@@ -51,38 +50,18 @@ func newEnvironment(names namespace) (*environment, error) {
 		),
 		ext.Strings(),
 		ext.Math(),
-		percentFunction(),
 	}
 	opts = append(opts, mixedArithmetic()...)
 	opts = append(opts, looseOperators()...)
-	opts = append(opts, declarations(names)...)
+	opts = append(opts, names.declarations()...)
+	for _, f := range functions {
+		opts = append(opts, f.declare())
+	}
 	env, err := cel.NewEnv(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("creating the CEL environment: %w", err)
 	}
 	return &environment{env}, nil
-}
-
-// declarations are the names with their types.
-func declarations(names namespace) []cel.EnvOption {
-	opts := []cel.EnvOption{
-		cel.Variable(rootNow, cel.TimestampType),
-		cel.Variable(unknownName, cel.DynType),
-	}
-	add := func(root, name string, t *cel.Type) {
-		opts = append(opts,
-			cel.Variable(root+"."+name, t),
-			cel.Variable(presencePrefix+root+"."+name, cel.BoolType))
-	}
-	for _, name := range names[rootMetrics] {
-		add(rootMetrics, name, cel.DoubleType)
-		add(rootBaseline, name, cel.DoubleType)
-		add(rootSeries, name, cel.ListType(seriesType))
-	}
-	for name, t := range commitFields() {
-		add(rootCommit, name, t)
-	}
-	return opts
 }
 
 // declare makes a variable known to the expressions that follow it.
@@ -93,19 +72,6 @@ func (e *environment) declare(name string, t *cel.Type) error {
 	}
 	e.Env = env
 	return nil
-}
-
-// percentFunction declares percent(x): 0.031 as "3.1%".
-func percentFunction() cel.EnvOption {
-	return cel.Function("percent",
-		cel.Overload("percent_double", []*cel.Type{cel.DoubleType}, cel.StringType,
-			cel.UnaryBinding(func(v ref.Val) ref.Val {
-				return types.String(formatPercent(float64(v.(types.Double))))
-			})),
-		cel.Overload("percent_int64", []*cel.Type{cel.IntType}, cel.StringType,
-			cel.UnaryBinding(func(v ref.Val) ref.Val {
-				return types.String(formatPercent(float64(v.(types.Int))))
-			})))
 }
 
 // mixedArithmetic lets the type checker accept an integer beside a double. No
@@ -121,33 +87,4 @@ func mixedArithmetic() []cel.EnvOption {
 			cel.Overload(id+"_int64_double", []*cel.Type{cel.IntType, cel.DoubleType}, cel.DoubleType)))
 	}
 	return opts
-}
-
-// typeProvider adds the type of a series to those of CEL.
-type typeProvider struct {
-	types.Provider
-}
-
-// FindStructType implements types.Provider.
-func (p typeProvider) FindStructType(name string) (*types.Type, bool) {
-	if name == seriesType.TypeName() {
-		return types.NewTypeTypeWithParam(seriesType), true
-	}
-	return p.Provider.FindStructType(name)
-}
-
-// FindStructFieldNames implements types.Provider.
-func (p typeProvider) FindStructFieldNames(name string) ([]string, bool) {
-	if name == seriesType.TypeName() {
-		return []string{"labels", "value"}, true
-	}
-	return p.Provider.FindStructFieldNames(name)
-}
-
-// FindStructFieldType implements types.Provider.
-func (p typeProvider) FindStructFieldType(name, field string) (*types.FieldType, bool) {
-	if name == seriesType.TypeName() {
-		return seriesField(field)
-	}
-	return p.Provider.FindStructFieldType(name, field)
 }

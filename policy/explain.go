@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/ast"
+	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/common/types/traits"
@@ -17,7 +19,10 @@ import (
 
 // Explain is Evaluate, with the values that led to each rule's result. It costs a
 // second evaluation, of programs that are planned for it and that note every
-// value: use it where someone will read it.
+// value: use it where someone will read it, such as for the verdict that ends a
+// policy, and not for each measurement. What it explains is bounded: maxExplained
+// values of a rule, maxVerdict of the verdict, and the last entry says how many more
+// there were.
 func (p *Policy) Explain(ctx context.Context, in Input) Verdict {
 	v := p.Evaluate(ctx, in)
 	r := newRun(ctx, p, in)
@@ -26,20 +31,54 @@ func (p *Policy) Explain(ctx context.Context, in Input) Verdict {
 	for i := range p.rules {
 		r.findRule(&p.rules[i])
 	}
+	total := 0
 	for i := range p.rules {
-		x := explainer{run: r, seen: map[string]bool{}, values: []Explanation{}}
+		x := explainer{run: r, seen: map[string]bool{}}
 		x.expression(p.rules[i].expression)
 		if p.rules[i].warning != nil {
 			x.expression(p.rules[i].warning)
 		}
-		v.Rules[i].Explain = x.values
+		v.Rules[i].Explain = bounded(x.values, min(maxExplained, (maxVerdict-total)/(len(p.rules)-i)))
+		total += len(v.Rules[i].Explain)
 	}
 	return v
 }
 
+// The most values that explain a rule, and a verdict. A verdict of many rules
+// shares them out evenly.
+const (
+	maxExplained = 20
+	maxVerdict   = 200
+)
+
+// bounded are the values of a rule, n at most. Too many lose first those that
+// others are joined to, which the others tell, and then the last.
+func bounded(values []explained, n int) []Explanation {
+	if len(values) > n {
+		values = slices.Concat(
+			slices.DeleteFunc(slices.Clone(values), func(x explained) bool { return x.joined }),
+			slices.DeleteFunc(slices.Clone(values), func(x explained) bool { return !x.joined }))
+	}
+	shown := make([]Explanation, 0, min(len(values), n))
+	for i, x := range values {
+		if i == n-1 && len(values) > n {
+			return append(shown, Explanation{Expr: "…", Value: fmt.Sprintf("%d more", len(values)-i)})
+		}
+		shown = append(shown, x.Explanation)
+	}
+	return shown
+}
+
+// An explained is a value of a rule. It is joined where the expression is one of &&
+// or ||.
+type explained struct {
+	Explanation
+	joined bool
+}
+
 // tracked plans an expression so that it notes every value.
 func (p *Policy) tracked(e *expression) (cel.Program, error) {
-	guards := &guards{expression: e}
+	guards := &guards{expression: e, functions: p.functions}
 	return p.env.Program(e.checked,
 		cel.CustomDecoratorV2(guards.decorate),
 		cel.EvalOptions(cel.OptTrackState),
@@ -51,7 +90,7 @@ func (p *Policy) tracked(e *expression) (cel.Program, error) {
 type explainer struct {
 	run    *run
 	seen   map[string]bool
-	values []Explanation
+	values []explained
 }
 
 // expression collects the values of an expression that was evaluated.
@@ -69,14 +108,15 @@ func (x *explainer) part(e *expression, state interpreter.EvalState, part ast.Ex
 		return
 	}
 	if part.Kind() == ast.IdentKind {
-		if s := x.run.policy.symbols[part.AsIdent()]; s.root == rootVariables {
+		if s, ok := x.run.policy.symbols[part.AsIdent()]; ok && s.root.name == rootVariables {
 			x.expression(x.run.policy.variables[s.index])
 		}
 	}
 	for _, child := range e.children(part) {
 		x.part(e, state, child)
 	}
-	x.add(e.text(part.ID()), value)
+	joined := part.Kind() == ast.CallKind && slices.Contains([]string{operators.LogicalAnd, operators.LogicalOr}, part.AsCall().FunctionName())
+	x.add(e.text(part.ID()), value, joined)
 }
 
 // children are the parts of a part that have one value each.
@@ -104,10 +144,10 @@ func (e *expression) children(part ast.Expr) []ast.Expr {
 }
 
 // add adds the value of a part that the author wrote.
-func (x *explainer) add(text string, value ref.Val) {
+func (x *explainer) add(text string, value ref.Val, joined bool) {
 	if text != "" && !x.seen[text] {
 		x.seen[text] = true
-		x.values = append(x.values, Explanation{Expr: text, Value: formatValue(value)})
+		x.values = append(x.values, explained{Explanation{Expr: shorten(text, maxText), Value: shorten(formatValue(value), maxValue)}, joined})
 	}
 }
 
@@ -123,13 +163,15 @@ func formatValue(v ref.Val) string {
 	case types.Double:
 		return formatExact(float64(v))
 	case types.String:
-		return shorten(strconv.Quote(string(v)), 200)
+		return strconv.Quote(string(v))
 	case types.Timestamp:
 		return v.UTC().Format(time.RFC3339)
 	case types.Duration:
 		return v.Duration.String()
-	case celSeries:
-		return fmt.Sprintf("%v %s", v.of.Labels, formatExact(v.of.Value))
+	case *object:
+		return v.String()
+	case openList:
+		return "list of more than is known"
 	case traits.Lister:
 		return fmt.Sprintf("list of %v", v.Size().Value())
 	case traits.Mapper:

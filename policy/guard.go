@@ -31,6 +31,7 @@ func undecided(id int64, format string, args ...any) ref.Val {
 // compared, for the message.
 type guards struct {
 	expression *expression
+	functions  map[string]*function
 }
 
 // decorate implements interpreter.InterpretableDecoratorV2.
@@ -38,6 +39,12 @@ func (g *guards) decorate(i interpreter.InterpretableV2) (interpreter.Interpreta
 	call, ok := i.(interpreter.InterpretableCall)
 	if !ok {
 		return i, nil
+	}
+	if f, ok := g.functions[call.Function()]; ok {
+		call = newSizedCall(call, f)
+	}
+	if call.Function() == overloads.Size && len(call.Args()) == 1 {
+		call = &sizeCall{call, call.Args()[0]}
 	}
 	call = g.guard(call)
 	if !g.expression.bounded {

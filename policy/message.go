@@ -9,13 +9,22 @@ import (
 // The most characters that a message, and that an expression within one, is shown
 // with.
 const (
-	maxMessage = 1000
+	maxMessage = 500
 	maxText    = 120
+	maxValue   = 200
 )
 
 // message is what is said of a rule's result: the author's own words, or the
 // comparison that decided; and of an inconclusive rule what is missing.
 func (r *run) message(rule *rule, f ruleFinding) string {
+	message := r.wholeMessage(rule, f)
+	if len(message) > maxMessage || strings.ContainsAny(message, "\r\n") {
+		return shorten(message, maxMessage)
+	}
+	return message
+}
+
+func (r *run) wholeMessage(rule *rule, f ruleFinding) string {
 	own := r.ownMessage(rule)
 	switch {
 	case f.expression != nil && own != "":

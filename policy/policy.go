@@ -17,6 +17,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/keptn/gitops/api/gitops/v1alpha1"
 )
@@ -29,13 +30,19 @@ const DefaultCostLimit uint64 = 10_000_000
 type Policy struct {
 	name      string
 	costLimit uint64
-	symbols   map[string]symbol
+	symbols   map[string]*symbol
+	functions map[string]*function
+	readings  []reading         // of the metrics
+	defaults  map[string]string // of the params
 	variables []*expression
 	rules     []rule
 	score     *v1alpha1.Score
 	leaves    []leaf
 	presences []presence
 	env       *environment
+
+	burnWindows              map[string][]time.Duration
+	readsCommits, readsFiles bool
 }
 
 // A rule is a compiled v1alpha1.Rule. Warning and message are nil where the
@@ -64,7 +71,7 @@ func CostLimit(units uint64) Option {
 // Compile compiles the policy of that name. Where the author made mistakes it
 // returns all of them at once, as an error that wraps Problems.
 func Compile(name string, spec v1alpha1.SLOPolicySpec, opts ...Option) (*Policy, error) {
-	c := newCompiler(spec)
+	c := &compiler{spec: spec, costLimit: DefaultCostLimit}
 	for _, opt := range opts {
 		opt(c)
 	}
@@ -82,3 +89,21 @@ func Compile(name string, spec v1alpha1.SLOPolicySpec, opts ...Option) (*Policy,
 
 // Name is the name that the policy was compiled under.
 func (p *Policy) Name() string { return p.name }
+
+// BurnWindows are the windows over which the expressions read burn rates, by the
+// name of the SLO, shortest first: exactly what has to be measured for Input.SLOs.
+func (p *Policy) BurnWindows() map[string][]time.Duration {
+	windows := make(map[string][]time.Duration, len(p.burnWindows))
+	for name, w := range p.burnWindows {
+		windows[name] = slices.Clone(w)
+	}
+	return windows
+}
+
+// ReadsCommits says whether an expression reads Input.Commits, so that a policy
+// that does not need them is not given them.
+func (p *Policy) ReadsCommits() bool { return p.readsCommits }
+
+// ReadsFiles says whether an expression reads Commit.Files, of the judged commit or
+// of Input.Commits.
+func (p *Policy) ReadsFiles() bool { return p.readsFiles }

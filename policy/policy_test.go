@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
@@ -29,11 +30,10 @@ func TestLanguage(t *testing.T) {
 		dir := filepath.Dir(file)
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			p := compileFile(t, file)
-			metrics, baseline, err := policy.ParseMeasurements(read(t, filepath.Join(dir, "metrics.yaml")))
+			in, err := policy.ParseMeasurements(read(t, filepath.Join(dir, "metrics.yaml")), time.Time{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			in := policy.Input{Metrics: metrics, Baseline: baseline}
 			got := p.Explain(t.Context(), in)
 			if update {
 				write(t, filepath.Join(dir, "want.json"), got)

@@ -22,7 +22,6 @@ type resolver struct {
 	names    namespace
 	declared int   // how many variables stand above the expression
 	reads    []int // the variables read
-	sized    bool  // whether input of unbounded size is read
 	report   func(id int64, message string)
 }
 
@@ -45,13 +44,13 @@ func (r *resolver) resolve(e ast.Expr) {
 	}))
 }
 
-// root says whether e is one of the roots.
+// root says whether e is one of the roots that names follow.
 func (r *resolver) root(e ast.Expr) (string, bool) {
 	if e.Kind() != ast.IdentKind {
 		return "", false
 	}
-	_, ok := r.names[e.AsIdent()]
-	return e.AsIdent(), ok
+	root, ok := r.names[e.AsIdent()]
+	return e.AsIdent(), ok && !root.isValue()
 }
 
 // call rewrites metrics["x"] and comparisons with null.
@@ -105,24 +104,25 @@ func (r *resolver) reference(e ast.Expr) (root, field string, at int64, ok bool)
 
 // name makes e the variable that <root>.<name> is, or reports that there is none.
 func (r *resolver) name(e ast.Expr, at int64, root, name string, presence bool) {
-	i := slices.Index(r.names[root], name)
+	known := r.names[root]
+	i := slices.Index(known.names, name)
 	full := root + "." + name
+	problem := ""
 	switch {
 	case i < 0:
-		r.report(at, r.names.unknown(root, name))
-		full, presence = unknownName, false
+		problem = known.unknown(name)
 	case root == rootVariables && i >= r.declared:
-		r.report(at, fmt.Sprintf("%s is not known here: a variable can read those above it only; move it up", full))
-		full, presence = unknownName, false
-	case root == rootVariables && presence:
-		r.report(at, fmt.Sprintf("has(%s) has no meaning: ask for data where the metric is read, as in metrics.x != null", full))
-		full, presence = unknownName, false
+		problem = fmt.Sprintf("%s is not known here: a variable can read those above it only; move it up", full)
+	case presence && known.present == nil:
+		problem = fmt.Sprintf("has(%s) has no meaning: ask for data where the metric is read, as in metrics.x != null", full)
 	case root == rootVariables:
 		r.reads = append(r.reads, i)
-	case (root == rootSeries || root == rootCommit) && !presence:
-		r.sized = true
 	}
-	if presence {
+	switch {
+	case problem != "":
+		r.report(at, problem)
+		full = unknownName
+	case presence:
 		full = presencePrefix + full
 	}
 	e.SetKindCase(r.NewIdent(e.ID(), full))
@@ -140,7 +140,7 @@ func (r *resolver) bare(e ast.Expr) {
 func (r *resolver) loop(e ast.Expr) {
 	loop := e.AsComprehension()
 	for _, name := range []string{loop.IterVar(), loop.IterVar2()} {
-		if _, taken := r.names[name]; taken || name == rootNow {
+		if _, taken := r.names[name]; taken {
 			r.report(loop.IterRange().ID(), fmt.Sprintf("the loop variable %s hides what %s means: choose another name", name, name))
 		}
 	}

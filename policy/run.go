@@ -18,6 +18,8 @@ type run struct {
 	input     Input
 	variables []variableValue
 	findings  []finding
+	found     map[*symbol]ref.Val                      // by once
+	commit    *commitView                              // by commitView
 	spent     uint64                                   // on the expression that is being evaluated, without variables
 	track     func(e *expression) (cel.Program, error) // nil unless it explains
 	states    map[*expression]interpreter.EvalState
@@ -44,7 +46,7 @@ func newRun(ctx context.Context, p *Policy, in Input) *run {
 		r.findings = make([]finding, len(p.leaves))
 	}
 	for _, has := range p.presences {
-		r.findings[has.leaf] = finding{known: true, holds: r.present(has.symbol)}
+		r.findings[has.leaf] = finding{known: true, holds: has.symbol.present(r, has.symbol)}
 	}
 	return r
 }
@@ -60,22 +62,9 @@ func (r *run) ResolveName(name string) (any, bool) {
 		return r, name == runName
 	}
 	if s.presence {
-		return types.Bool(r.present(s)), true
+		return types.Bool(s.present(r, s)), true
 	}
-	switch s.root {
-	case rootMetrics:
-		return r.number(name, r.input.Metrics[s.name]), true
-	case rootBaseline:
-		return r.number(name, r.input.Baseline[s.name]), true
-	case rootSeries:
-		return r.series(name, r.input.Metrics[s.name]), true
-	case rootVariables:
-		return r.variable(s.index), true
-	case rootCommit:
-		return r.commit(name, s.name), true
-	default:
-		return r.now(), true
-	}
+	return s.read(r, s), true
 }
 
 // overLimit is the reason of what costs too much.
@@ -84,64 +73,11 @@ const overLimit = "the cost limit was reached: loop over fewer series, or aggreg
 // noID labels an error that belongs to no expression yet.
 const noID = -1
 
-// present says whether there is data by that name.
-func (r *run) present(s symbol) bool {
-	switch s.root {
-	case rootCommit:
-		return r.input.Commit != nil
-	case rootBaseline:
-		return r.input.Baseline[s.name].state != stateNoData
-	default:
-		return r.input.Metrics[s.name].state != stateNoData
-	}
-}
-
-func (r *run) number(name string, v Value) ref.Val {
-	number, why := v.scalar()
-	if why != "" {
-		return undecided(noID, "%s %s", name, why)
-	}
-	return types.Double(number)
-}
-
-func (r *run) series(name string, v Value) ref.Val {
-	if v.state == stateNoData || v.state == stateStale {
-		return undecided(noID, "%s %s", name, v.absence())
-	}
-	return seriesList(r.policy.env.CELTypeAdapter(), v.all())
-}
-
-func (r *run) commit(name, field string) ref.Val {
-	c := r.input.Commit
-	if c == nil {
-		return undecided(noID, "%s has no value: no commit is judged", name)
-	}
-	switch field {
-	case "sha":
-		return types.String(c.SHA)
-	case "author":
-		return types.String(c.Author)
-	case "email":
-		return types.String(c.Email)
-	case "message":
-		return types.String(c.Message)
-	default:
-		return types.Timestamp{Time: c.Time}
-	}
-}
-
-func (r *run) now() ref.Val {
-	if r.input.Now.IsZero() {
-		return undecided(noID, "now has no value: no time of the evaluation was given")
-	}
-	return types.Timestamp{Time: r.input.Now}
-}
-
 // variable evaluates a variable the first time it is read.
-func (r *run) variable(i int) ref.Val {
-	v := &r.variables[i]
+func (r *run) variable(s *symbol) any {
+	v := &r.variables[s.index]
 	if v.value == nil {
-		value, cost, err := r.evaluate(r.policy.variables[i])
+		value, cost, err := r.evaluate(r.policy.variables[s.index])
 		if err != nil {
 			value = types.LabelErrNode(noID, types.WrapErr(reason(err)))
 		}

@@ -2,83 +2,49 @@ package policy
 
 import (
 	"fmt"
-	"math"
-	"reflect"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
-	"github.com/google/cel-go/common/types/ref"
 )
 
-// seriesType is the CEL type of an element of series.<metric>: labels, a map of
-// strings, and value, a double.
-var seriesType = types.NewObjectType("keptn.Series")
-
-// celSeries is a Series as a CEL value.
-type celSeries struct {
-	of *Series
+// seriesObjects is the CEL type of an element of series.<metric>.
+var seriesObjects = &objectType{
+	celType: types.NewObjectType("keptn.Series"),
+	fields: []objectField{
+		known("labels", cel.MapType(cel.StringType, cel.StringType), func(s *measuredSeries) map[string]string { return s.labels }),
+		field("value", cel.DoubleType, func(s *measuredSeries) (any, error) {
+			v, why := s.number()
+			if why != "" {
+				return nil, &undecidedError{what: why}
+			}
+			return types.Double(v), nil
+		}),
+	},
+	show: func(of any) string {
+		s := of.(*measuredSeries)
+		if s.undecided != "" {
+			return fmt.Sprintf("%v undecided: %s", s.labels, s.undecided)
+		}
+		return fmt.Sprintf("%v %s", s.labels, formatExact(s.value))
+	},
 }
 
-var _ ref.Val = celSeries{}
-
-// seriesList is a metric's series as a CEL list. It shares the given memory.
-func seriesList(adapter types.Adapter, series []Series) ref.Val {
-	elements := make([]ref.Val, len(series))
-	for i := range series {
-		elements[i] = celSeries{&series[i]}
-	}
-	return types.NewRefValList(adapter, elements)
+// A measuredSeries is a series whose samples have become one number, unless it
+// says why not.
+type measuredSeries struct {
+	labels    map[string]string
+	value     float64
+	undecided string
 }
 
-// seriesField describes how a field of a series is read.
-func seriesField(field string) (*types.FieldType, bool) {
-	always := func(any) bool { return true }
-	switch field {
-	case "labels":
-		return &types.FieldType{
-			Type:  cel.MapType(cel.StringType, cel.StringType),
-			IsSet: always,
-			GetFrom: func(target any) (any, error) {
-				return target.(celSeries).of.Labels, nil
-			},
-		}, true
-	case "value":
-		return &types.FieldType{Type: cel.DoubleType, IsSet: always, GetFrom: seriesValue}, true
+// number is the value of the series, or why there is none.
+func (s *measuredSeries) number() (value float64, undecided string) {
+	switch {
+	case s.undecided != "":
+		return 0, s.undecided
+	case !isFinite(s.value):
+		return 0, "the value of a series is " + formatNumber(s.value)
 	default:
-		return nil, false
+		return s.value, ""
 	}
 }
-
-// seriesValue is the number of a series, if it is one.
-func seriesValue(target any) (any, error) {
-	v := target.(celSeries).of.Value
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return nil, &undecidedError{what: "the value of a series is " + formatNumber(v)}
-	}
-	return types.Double(v), nil
-}
-
-// ConvertToNative implements ref.Val.
-func (s celSeries) ConvertToNative(t reflect.Type) (any, error) {
-	return nil, fmt.Errorf("a series cannot be converted to %s", t)
-}
-
-// ConvertToType implements ref.Val.
-func (s celSeries) ConvertToType(t ref.Type) ref.Val {
-	if t == types.TypeType {
-		return seriesType
-	}
-	return types.NewErr("a series cannot be converted to %s", t.TypeName())
-}
-
-// Equal implements ref.Val: two series are equal when they are the same one.
-func (s celSeries) Equal(other ref.Val) ref.Val {
-	o, ok := other.(celSeries)
-	return types.Bool(ok && o == s)
-}
-
-// Type implements ref.Val.
-func (s celSeries) Type() ref.Type { return seriesType }
-
-// Value implements ref.Val.
-func (s celSeries) Value() any { return s }

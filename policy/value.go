@@ -1,8 +1,13 @@
 package policy
 
 import (
+	"errors"
+	"fmt"
 	"math"
+	"strings"
 	"time"
+
+	"github.com/keptn/gitops/policy/metric"
 )
 
 // A Value is what was measured for one metric. The zero Value is no data.
@@ -22,10 +27,23 @@ const (
 	stateSeries
 )
 
-// A Series is one labelled number of a metric.
+// A Series is one labelled number of a metric, and the samples that it comes from
+// where a window was measured.
 type Series struct {
 	Labels map[string]string
-	Value  float64
+	// Value is the newest, or the only, one.
+	Value float64
+	// Samples are all of the window, in the order of time. Without any, Value is a
+	// single sample that is current.
+	Samples []metric.Sample
+}
+
+// all are the samples of the series.
+func (s Series) all() []metric.Sample {
+	if len(s.Samples) > 0 {
+		return s.Samples
+	}
+	return []metric.Sample{{Value: s.Value}}
 }
 
 // Number is a measured number. NaN and infinities are kept: what reads them is
@@ -41,6 +59,18 @@ func Vector(series []Series) Value {
 	return Value{state: stateSeries, series: series}
 }
 
+// Measured is a metric as a provider answered it. A result without series is no
+// data.
+func Measured(result metric.Result) Value {
+	series := make([]Series, 0, len(result.Series))
+	for _, s := range result.Series {
+		if len(s.Samples) > 0 {
+			series = append(series, Series{Labels: s.Labels, Value: s.Last().Value, Samples: s.Samples})
+		}
+	}
+	return Vector(series)
+}
+
 // NoData is a metric that has no value. In CEL it equals null, and reading it is
 // undecided. The reason, which may be empty, is shown to the author.
 func NoData(reason string) Value { return Value{reason: reason} }
@@ -50,23 +80,96 @@ func NoData(reason string) Value { return Value{reason: reason} }
 // empty, is shown to the author.
 func Stale(reason string) Value { return Value{state: stateStale, reason: reason} }
 
+// A reading is how a policy reads a metric: with which reducer, if any, and how
+// old its newest sample may be, if that is limited.
+type reading struct {
+	reducer metric.Reducer
+	maxAge  time.Duration
+}
+
 // scalar is the number that a metric is read as, or why there is none.
-func (v Value) scalar() (number float64, undecided string) {
-	switch v.state {
-	case stateNumber:
-		number = v.number
-	case stateSeries:
-		if len(v.series) > 1 {
-			return 0, "has several series, and a number is one: aggregate them in the query, or read series"
-		}
-		number = v.series[0].Value
-	default:
+func (v Value) scalar(reducer metric.Reducer) (number float64, undecided string) {
+	switch {
+	case v.state != stateNumber && v.state != stateSeries:
 		return 0, v.absence()
+	case reducer != "":
+		return v.reduced(reducer)
+	case v.state == stateNumber:
+		number = v.number
+	case len(v.series) > 1:
+		return 0, "has several series, and a number is one: aggregate them in the query, or read series"
+	default:
+		number = v.series[0].Value
 	}
-	if math.IsNaN(number) || math.IsInf(number, 0) {
+	if !isFinite(number) {
 		return 0, "is " + formatNumber(number)
 	}
 	return number, ""
+}
+
+// reduced is the number that a reducer makes of all samples, or why there is none.
+func (v Value) reduced(reducer metric.Reducer) (number float64, undecided string) {
+	series := make([]metric.Series, len(v.all()))
+	for i, s := range v.all() {
+		series[i] = metric.Series{Labels: s.Labels, Samples: s.all()}
+	}
+	number, err := reducer.ReduceAll(series)
+	switch {
+	case err != nil:
+		return 0, fmt.Sprintf("has no %s: %s", reducer, plainReason(err))
+	case !isFinite(number):
+		return 0, fmt.Sprintf("has %s as its %s", formatNumber(number), reducer)
+	default:
+		return number, ""
+	}
+}
+
+// measured are the series with a number each: that of the reducer, or without one
+// the newest.
+func (v Value) measured(reducer metric.Reducer) []measuredSeries {
+	all := v.all()
+	measured := make([]measuredSeries, len(all))
+	for i, s := range all {
+		measured[i] = measuredSeries{labels: s.Labels, value: s.Value}
+		if reducer == "" {
+			continue
+		}
+		number, err := reducer.Reduce(s.all())
+		if err != nil {
+			measured[i].undecided = fmt.Sprintf("a series has no %s: %s", reducer, plainReason(err))
+		}
+		measured[i].value = number
+	}
+	return measured
+}
+
+// plainReason is what a reducer says, without the class of the error.
+func plainReason(err error) string {
+	if errors.Is(err, metric.ErrNoData) {
+		return strings.TrimPrefix(err.Error(), metric.ErrNoData.Error()+": ")
+	}
+	return strings.TrimPrefix(err.Error(), metric.ErrTooManySeries.Error()+": ")
+}
+
+// limited is the value, or that it is stale, as its newest sample is older than
+// maxAge.
+func (v Value) limited(maxAge time.Duration, now time.Time) Value {
+	var newest time.Time
+	for _, s := range v.series {
+		if n := len(s.Samples); n > 0 && s.Samples[n-1].Time.After(newest) {
+			newest = s.Samples[n-1].Time
+		}
+	}
+	switch {
+	case newest.IsZero():
+		return v
+	case now.IsZero():
+		return Stale("no time of the evaluation was given, so that nobody knows how old it is")
+	case now.Sub(newest) > maxAge:
+		return Stale(fmt.Sprintf("the newest sample is %s old, and %s is the limit", now.Sub(newest).Round(time.Second), maxAge))
+	default:
+		return v
+	}
 }
 
 // absence says why there is nothing to read.
@@ -89,29 +192,4 @@ func (v Value) all() []Series {
 	return v.series
 }
 
-// Input is what one evaluation judges.
-type Input struct {
-	// Metrics are the measurements by the names that the policy declares. A
-	// name that is missing is no data; one that is not declared is ignored.
-	Metrics map[string]Value
-	// Baseline are the same metrics for the previous good rollout.
-	Baseline map[string]Value
-	// Commit is the judged commit. Without one, what reads it is undecided.
-	Commit *Commit
-	// Now is the time of the evaluation. When it is zero, what reads it is
-	// undecided.
-	Now time.Time
-}
-
-// Commit is the commit that is judged, as CEL's commit.<field> in lower case.
-type Commit struct {
-	// SHA is the full object name.
-	SHA string `json:"sha"`
-	// Author and Email are the author's, as Git records them.
-	Author string `json:"author"`
-	Email  string `json:"email"`
-	// Message is the whole commit message.
-	Message string `json:"message"`
-	// Time is the author's time.
-	Time time.Time `json:"time"`
-}
+func isFinite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

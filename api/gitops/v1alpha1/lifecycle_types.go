@@ -53,6 +53,13 @@ type LifecycleSpec struct {
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
 	RolloutTimeout *metav1.Duration `json:"rolloutTimeout,omitempty"`
+
+	// Params are the texts that its policies read as params.<name>, where they
+	// declare them.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(name, name.matches('^[a-zA-Z_][a-zA-Z0-9_]*$') && size(self[name]) <= 1024)",message="params are named by letters, digits and _, and are at most 1024 characters long"
+	Params map[string]string `json:"params,omitempty"`
 }
 
 // Checks are tasks that are run and policies that are evaluated, in this order;

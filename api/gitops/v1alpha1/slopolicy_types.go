@@ -9,17 +9,35 @@ const SLOPolicyKind = "SLOPolicy"
 
 // SLOPolicySpec says which metrics are measured and which rules they must hold.
 //
-// Expressions are CEL. They read metrics.<name> and baseline.<name> (the same
-// metrics as measured for the previous good rollout) as doubles,
-// variables.<name>, and now, the time of the evaluation.
+// Expressions are CEL. They read metrics.<name> and baseline.<name> as doubles,
+// series.<name> as the labelled series behind them, slo.<name>, params.<name>,
+// variables.<name>, commit, commits, rollout, and now, the time of the evaluation.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.count) || self.count == 1 || has(self.interval)",message="count measurements need an interval between them: give interval"
+// +kubebuilder:validation:XValidation:rule="!has(self.failureLimit) || self.failureLimit < (has(self.count) ? self.count : 1)",message="failureLimit has to be below count: as many failures would never fail the policy"
+// +kubebuilder:validation:XValidation:rule="!has(self.inconclusiveLimit) || self.inconclusiveLimit < (has(self.count) ? self.count : 1)",message="inconclusiveLimit has to be below count"
 type SLOPolicySpec struct {
 	// Metrics are the measurements that expressions can read.
-	// +required
+	// +optional
 	// +listType=map
 	// +listMapKey=name
-	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
-	Metrics []Metric `json:"metrics"`
+	Metrics []Metric `json:"metrics,omitempty"`
+
+	// SLOs are the service level objectives that expressions can read.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	SLOs []SLO `json:"slos,omitempty"`
+
+	// Params are texts that a Lifecycle can set, for the same policy to serve
+	// several apps. Queries and expressions read them.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	Params []Param `json:"params,omitempty"`
 
 	// Variables are named expressions, each of which can read the ones above it.
 	// +optional
@@ -42,20 +60,49 @@ type SLOPolicySpec struct {
 	// +optional
 	Score *Score `json:"score,omitempty"`
 
-	// Timeout is how long an evaluation that cannot decide, because data is
-	// missing or a provider does not answer, is repeated before it ends as
+	// Timeout is how long a measurement that cannot decide, because data is
+	// missing or a provider does not answer, is repeated before it counts as
 	// inconclusive. Default 2m.
 	// +optional
 	// +kubebuilder:default="2m"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
+
+	// Interval between two measurements, where there are several.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="interval has to be 1s at least"
+	Interval *metav1.Duration `json:"interval,omitempty"`
+
+	// Count is how often is measured. The verdict is that of the worst
+	// measurement, but for those that the limits let pass, and comes as soon as no
+	// further measurement could change it. Default 1.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	Count int32 `json:"count,omitempty"`
+
+	// FailureLimit is how many measurements may fail without failing the policy.
+	// Default 0.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	FailureLimit int32 `json:"failureLimit,omitempty"`
+
+	// InconclusiveLimit is how many measurements may be inconclusive without
+	// making the policy so. Default 0.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	InconclusiveLimit int32 `json:"inconclusiveLimit,omitempty"`
 }
 
 // Metric is one measurement: a query to a provider, or a KeptnMetric.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.keptnMetric) != has(self.provider)",message="a metric is either a query to a provider (provider and query) or a keptnMetric: give exactly one of them"
 // +kubebuilder:validation:XValidation:rule="has(self.provider) == has(self.query)",message="provider and query go together: name the KeptnMetricsProvider and write the query it is asked"
+// +kubebuilder:validation:XValidation:rule="!has(self.keptnMetric) || !has(self.window) && !has(self.baseline)",message="window and baseline.offset are for queries: a keptnMetric has one value, the newest"
+// +kubebuilder:validation:XValidation:rule="!has(self.reducer) || self.reducer != 'rate' || has(self.window)",message="the reducer rate needs a window"
 type Metric struct {
 	// Name is what expressions call the metric: metrics.<name>.
 	// +required
@@ -67,7 +114,8 @@ type Metric struct {
 	// +optional
 	Provider *ProviderReference `json:"provider,omitempty"`
 
-	// Query in the provider's own language. It has to yield one value.
+	// Query in the provider's own language. It is a Go template that can read
+	// .app, .environment, .namespace, .version, .commit and .params.<name>.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=16384
@@ -76,6 +124,246 @@ type Metric struct {
 	// KeptnMetric is the KeptnMetric whose value is read.
 	// +optional
 	KeptnMetric *KeptnMetricReference `json:"keptnMetric,omitempty"`
+
+	// Window is the time that is asked about. Default: the instant of the
+	// evaluation.
+	// +optional
+	Window *Window `json:"window,omitempty"`
+
+	// Reducer makes one number of all samples of all series; in series.<name> it
+	// makes one of the samples of each. The rate of several series is the sum of
+	// their rates. Without it the metric is the newest value of its only series.
+	// +optional
+	Reducer Reducer `json:"reducer,omitempty"`
+
+	// MaxAge is how old the newest sample may be to be judged by. Default: any
+	// age that the provider itself still counts as current.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	MaxAge *metav1.Duration `json:"maxAge,omitempty"`
+
+	// Baseline says what baseline.<name> is. Default: the same question as of the
+	// evaluation of the previous good rollout.
+	// +optional
+	Baseline *Baseline `json:"baseline,omitempty"`
+}
+
+// Reducer makes one number of samples. Percentiles are by the nearest rank; rate
+// is the increase of a counter per second.
+//
+// +kubebuilder:validation:Enum=last;avg;min;max;sum;count;median;p90;p95;p99;rate
+type Reducer string
+
+// Window is a time that ends with the evaluation.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.duration) != has(self.since)",message="a window has either a duration or a begin (since): give exactly one of them"
+type Window struct {
+	// Duration of the window.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	Duration *metav1.Duration `json:"duration,omitempty"`
+
+	// Since is the begin of the window: rollout is when the rollout was complete.
+	// +optional
+	// +kubebuilder:validation:Enum=rollout
+	Since string `json:"since,omitempty"`
+
+	// Step between two samples. Default: a sixtieth of the window, in whole
+	// seconds.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	Step *metav1.Duration `json:"step,omitempty"`
+}
+
+// Baseline is what a metric is compared with.
+type Baseline struct {
+	// Offset is how far back the same question is asked.
+	// +required
+	Offset Period `json:"offset"`
+}
+
+// Period is a span of time, as 90m, 1h30m, 7d or 4w. A day has 24 hours.
+//
+// +kubebuilder:validation:Pattern="^([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
+// +kubebuilder:validation:MinLength=2
+// +kubebuilder:validation:MaxLength=32
+type Period string
+
+// SLO is a service level objective: how much of what happens has to be good, over
+// a window.
+//
+// +kubebuilder:validation:XValidation:rule="[has(self.ratio), has(self.threshold), has(self.composite), has(self.openSLO)].filter(x, x).size() == 1",message="an slo has exactly one of ratio, threshold, composite and openSLO"
+// +kubebuilder:validation:XValidation:rule="has(self.openSLO) ? !has(self.objective) && !has(self.window) : has(self.objective) && has(self.window)",message="an slo has an objective and a window; with openSLO those are in the OpenSLO document"
+// +kubebuilder:validation:XValidation:rule="!has(self.timeslices) || has(self.ratio) || has(self.threshold)",message="timeslices go with ratio or threshold"
+type SLO struct {
+	// Name is what expressions call the objective: slo.<name>.
+	// +required
+	// +kubebuilder:validation:Pattern="^[a-zA-Z_][a-zA-Z0-9_]*$"
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+
+	// Objective is the percentage that has to be good, as 99.9. The rest is the
+	// error budget.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	// +kubebuilder:validation:ExclusiveMinimum=true
+	// +kubebuilder:validation:ExclusiveMaximum=true
+	Objective float64 `json:"objective,omitempty"`
+
+	// Window over which the error budget is counted.
+	// +optional
+	Window *SLOWindow `json:"window,omitempty"`
+
+	// Ratio counts events.
+	// +optional
+	Ratio *RatioIndicator `json:"ratio,omitempty"`
+
+	// Threshold counts the samples, or the slices of time, in which a value is as
+	// it should be.
+	// +optional
+	Threshold *ThresholdIndicator `json:"threshold,omitempty"`
+
+	// Timeslices counts slices of time instead of events or samples.
+	// +optional
+	Timeslices *Timeslices `json:"timeslices,omitempty"`
+
+	// Composite joins other objectives of this policy, which stand above it.
+	// +optional
+	// +listType=map
+	// +listMapKey=slo
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Composite []SLOPart `json:"composite,omitempty"`
+
+	// OpenSLO is the name of an OpenSLO v1 SLO in the same repository.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	OpenSLO string `json:"openSLO,omitempty"`
+}
+
+// SLOWindow is the time over which an error budget is counted.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.rolling) != has(self.calendar)",message="a window is either rolling or a calendar's: give exactly one of them"
+// +kubebuilder:validation:XValidation:rule="!has(self.timeZone) || has(self.calendar)",message="timeZone goes with calendar"
+type SLOWindow struct {
+	// Rolling is a window that ends now, as 30d.
+	// +optional
+	Rolling Period `json:"rolling,omitempty"`
+
+	// Calendar is the current day, week (from Monday), month, quarter or year.
+	// +optional
+	// +kubebuilder:validation:Enum=day;week;month;quarter;year
+	Calendar string `json:"calendar,omitempty"`
+
+	// TimeZone in which the calendar's window begins, as Europe/Vienna. Default
+	// UTC.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	TimeZone string `json:"timeZone,omitempty"`
+}
+
+// RatioIndicator counts good, or bad, and all events. Its queries are Go templates
+// that can read what a metric's query can. One that reads .window (30d, 5m, in
+// Prometheus's notation) has to yield the number of events in it; else counter says
+// what its samples are.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.good) != has(self.bad)",message="a ratio has either good or bad events, and the total"
+type RatioIndicator struct {
+	// Provider is the KeptnMetricsProvider that is asked.
+	// +required
+	Provider ProviderReference `json:"provider"`
+
+	// Good is the query for good events.
+	// +optional
+	// +kubebuilder:validation:MaxLength=16384
+	Good string `json:"good,omitempty"`
+
+	// Bad is the query for bad events.
+	// +optional
+	// +kubebuilder:validation:MaxLength=16384
+	Bad string `json:"bad,omitempty"`
+
+	// Total is the query for all events.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16384
+	Total string `json:"total"`
+
+	// Counter says that the samples of queries without .window are those of
+	// counters, which only grow until they are reset. Otherwise each sample is the
+	// number of events since the one before.
+	// +optional
+	Counter bool `json:"counter,omitempty"`
+}
+
+// ThresholdIndicator says how a value should be.
+type ThresholdIndicator struct {
+	// Provider is the KeptnMetricsProvider that is asked.
+	// +required
+	Provider ProviderReference `json:"provider"`
+
+	// Query for the value. It is a Go template that can read what a metric's query
+	// can. Where it yields several series, each of them counts.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16384
+	Query string `json:"query"`
+
+	// Op is how the value compares with Value where it is good: lt, lte, gt or
+	// gte.
+	// +required
+	// +kubebuilder:validation:Enum=lt;lte;gt;gte
+	Op string `json:"op"`
+
+	// Value that is compared with.
+	// +required
+	Value float64 `json:"value"`
+}
+
+// Timeslices are slices of time that are good or bad as a whole.
+type Timeslices struct {
+	// Duration of a slice. Default 1m.
+	// +optional
+	// +kubebuilder:default="1m"
+	Duration Period `json:"duration,omitempty"`
+
+	// Target is the percentage of a slice's events, or samples, that have to be
+	// good for the slice to be. Default: the SLO's objective.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	Target *float64 `json:"target,omitempty"`
+}
+
+// SLOPart is an objective within a composite one.
+type SLOPart struct {
+	// SLO is the name of the objective.
+	// +required
+	SLO string `json:"slo"`
+
+	// Weight of its error budget among the others. Default 1.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:ExclusiveMinimum=true
+	Weight *float64 `json:"weight,omitempty"`
+}
+
+// Param is a text that a Lifecycle can set.
+type Param struct {
+	// Name is what expressions call it: params.<name>.
+	// +required
+	// +kubebuilder:validation:Pattern="^[a-zA-Z_][a-zA-Z0-9_]*$"
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+
+	// Default is the text where the Lifecycle sets none.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Default string `json:"default,omitempty"`
 }
 
 // ProviderReference names a KeptnMetricsProvider in the namespace of the

@@ -75,6 +75,21 @@ type Commit struct {
 	// +optional
 	AuthoredAt metav1.Time `json:"authoredAt,omitempty"`
 
+	// Trailers of the message, by their keys in lower case.
+	// +optional
+	Trailers map[string][]string `json:"trailers,omitempty"`
+
+	// Files are the paths that the commit changes, the first 100.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=100
+	Files []string `json:"files,omitempty"`
+
+	// Truncated says that the message, the trailers or the files are not all that
+	// the commit has.
+	// +optional
+	Truncated bool `json:"truncated,omitempty"`
+
 	// Evidence is what tied the rollout to the commit.
 	// +optional
 	Evidence Evidence `json:"evidence,omitempty"`
@@ -158,10 +173,27 @@ type KeptnAppVersionSpec struct {
 	// +optional
 	Problem string `json:"problem,omitempty"`
 
+	// Commits of the app that the delivery brings, newest first: those since the
+	// previous good delivery, or the delivered one alone where there is none.
+	// +optional
+	// +listType=map
+	// +listMapKey=sha
+	// +kubebuilder:validation:MaxItems=50
+	Commits []Commit `json:"commits,omitempty"`
+
+	// CommitsTruncated says that there are more commits than are listed.
+	// +optional
+	CommitsTruncated bool `json:"commitsTruncated,omitempty"`
+
+	// Params are the texts that the lifecycle of the commit sets for its policies.
+	// +optional
+	Params map[string]string `json:"params,omitempty"`
+
 	// PostDeploymentPolicies judge the delivery, as they were at the commit.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
 	PostDeploymentPolicies []NamedPolicy `json:"postDeploymentPolicies,omitempty"`
 }
 

@@ -47,28 +47,114 @@ type KeptnEvaluationSpec struct {
 	// +optional
 	Policy *gitopsv1alpha1.SLOPolicySpec `json:"policy,omitempty"`
 
-	// Baseline are the metrics as they were measured for the previous good
-	// delivery.
+	// Previous is the previous good delivery, which metrics are compared with.
 	// +optional
-	// +listType=map
-	// +listMapKey=name
-	Baseline []Measurement `json:"baseline,omitempty"`
+	Previous *PreviousDelivery `json:"previous,omitempty"`
 
 	// Commit that is evaluated.
 	// +optional
 	Commit *Commit `json:"commit,omitempty"`
+
+	// Commits that the delivery brings, newest first. They are there only where
+	// the policy reads them.
+	// +optional
+	// +listType=map
+	// +listMapKey=sha
+	// +kubebuilder:validation:MaxItems=50
+	Commits []Commit `json:"commits,omitempty"`
+
+	// CommitsTruncated says that there are more commits than are listed.
+	// +optional
+	CommitsTruncated bool `json:"commitsTruncated,omitempty"`
+
+	// Rollout that is evaluated.
+	// +optional
+	Rollout *Rollout `json:"rollout,omitempty"`
+
+	// Params of the policy that the lifecycle sets.
+	// +optional
+	Params map[string]string `json:"params,omitempty"`
 }
 
-// Measurement is one metric as it was measured.
-type Measurement struct {
+// PreviousDelivery is the previous good delivery of an app.
+type PreviousDelivery struct {
+	// Commit of the delivery.
+	// +optional
+	Commit string `json:"commit,omitempty"`
+
+	// RolloutFinishedAt is when its rollout was complete.
+	// +optional
+	RolloutFinishedAt *metav1.Time `json:"rolloutFinishedAt,omitempty"`
+
+	// EvaluatedAt is when its metrics were asked for: the same questions are asked
+	// again as of then.
+	// +required
+	EvaluatedAt metav1.Time `json:"evaluatedAt"`
+
+	// Measurements of then, of the metrics that are defined as they were. They
+	// count where the provider has forgotten.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Measurements []BaselineValue `json:"measurements,omitempty"`
+}
+
+// BaselineValue is a metric as it was measured once.
+type BaselineValue struct {
 	// Name of the metric.
 	Name string `json:"name"`
+	// Value in decimal.
+	Value string `json:"value"`
+}
+
+// Rollout is what is evaluated.
+type Rollout struct {
+	// Environment that is rolled out to.
+	// +optional
+	Environment string `json:"environment,omitempty"`
+
+	// PreviousVersion is the version that ran before.
+	// +optional
+	PreviousVersion string `json:"previousVersion,omitempty"`
+
+	// StartedAt is when the rollout began.
+	// +optional
+	StartedAt *metav1.Time `json:"startedAt,omitempty"`
+
+	// FinishedAt is when it was complete.
+	// +optional
+	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
+}
+
+// Measurement is one question as it was asked, and what came of it.
+type Measurement struct {
+	// Name is what the policy calls it: a metric's name, baseline.<metric>, or
+	// slo.<objective> with what was counted.
+	Name string `json:"name"`
+
+	// Provider that was asked.
+	// +optional
+	Provider string `json:"provider,omitempty"`
 
 	// Query as it was sent to the provider.
 	// +optional
 	Query string `json:"query,omitempty"`
 
-	// Value in decimal, or NaN; absent where there was no data, or several series.
+	// From is the begin of the window that was asked about. It is absent where an
+	// instant was.
+	// +optional
+	From *metav1.Time `json:"from,omitempty"`
+
+	// At is the instant that was asked about, and the end of the window.
+	// +optional
+	At *metav1.Time `json:"at,omitempty"`
+
+	// Step between two samples of the window.
+	// +optional
+	Step *metav1.Duration `json:"step,omitempty"`
+
+	// Value in decimal, or NaN; absent where there was no data, or several series
+	// and no reducer.
 	// +optional
 	Value string `json:"value,omitempty"`
 
@@ -76,9 +162,52 @@ type Measurement struct {
 	// +optional
 	Series int32 `json:"series,omitempty"`
 
+	// Reason is why there is no value, in one word.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+
 	// Message says why there is no value.
 	// +optional
 	Message string `json:"message,omitempty"`
+
+	// Lines are the newest log lines behind the value, newest first.
+	// +optional
+	// +listType=atomic
+	Lines []string `json:"lines,omitempty"`
+}
+
+// SLOStatus is what was found of an objective.
+type SLOStatus struct {
+	// Name of the objective.
+	Name string `json:"name"`
+
+	// ErrorRatio of the objective's window, as a percentage.
+	// +optional
+	ErrorRatio string `json:"errorRatio,omitempty"`
+
+	// BudgetRemaining of the error budget, as a percentage; negative once it is
+	// used up.
+	// +optional
+	BudgetRemaining string `json:"budgetRemaining,omitempty"`
+
+	// BurnRates by the windows that the policy reads.
+	// +optional
+	BurnRates map[string]string `json:"burnRates,omitempty"`
+
+	// Message says why there is no data.
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
+// RepeatedVerdict is one of several measurements.
+type RepeatedVerdict struct {
+	// At is when was measured.
+	At metav1.Time `json:"at"`
+	// Verdict of the measurement.
+	Verdict Verdict `json:"verdict"`
+	// Summary is the decisive rule in one line.
+	// +optional
+	Summary string `json:"summary,omitempty"`
 }
 
 // EvaluationStatusItem is the result of one rule.
@@ -146,10 +275,22 @@ type KeptnEvaluationStatus struct {
 	// +optional
 	EvaluationStatus map[string]EvaluationStatusItem `json:"evaluationStatus,omitempty"`
 
-	// Measurements are the metrics that the verdict was reached with.
+	// SLOs are the objectives that the verdict was reached with.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
+	SLOs []SLOStatus `json:"slos,omitempty"`
+
+	// Repeated are the verdicts of the measurements so far, oldest first, where
+	// the policy measures several times.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1000
+	Repeated []RepeatedVerdict `json:"repeated,omitempty"`
+
+	// Measurements are the questions that the verdict was reached with.
+	// +optional
+	// +listType=atomic
 	Measurements []Measurement `json:"measurements,omitempty"`
 
 	// EvaluatedAt is the time that the metrics were asked for.
