@@ -28,10 +28,11 @@ build: ## Build bin/keptn
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags timetzdata -ldflags "-s -w -X main.version=$(VERSION)" -o bin/keptn ./cmd/keptn
 
 .PHONY: generate
-generate: ## Generate deep copies, CRDs and the controller's role
+generate: ## Generate deep copies, CRDs, JSON Schemas and the controller's role
 	$(TOOL) controller-gen object paths=./api/...
-	$(TOOL) controller-gen crd paths=./api/... output:crd:artifacts:config=config/crd
-	$(TOOL) controller-gen rbac:roleName=keptn-gitops paths=./controllers/... output:rbac:artifacts:config=config/rbac
+	$(TOOL) controller-gen crd:allowDangerousTypes=true paths=./api/... output:crd:artifacts:config=config/crd
+	go run ./config/schema/gen config/schema
+	$(TOOL) controller-gen --load-build-tags=none rbac:roleName=keptn-gitops paths=./controllers/... output:rbac:artifacts:config=config/rbac
 
 .PHONY: tidy
 tidy: ## Tidy every module

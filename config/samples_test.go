@@ -15,11 +15,13 @@ import (
 
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	crdvalidation "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/validation"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/json"
 	kubeyaml "k8s.io/apimachinery/pkg/util/yaml"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
@@ -34,7 +36,7 @@ func TestSamplesAndExamplesAreWhatTheAPIServerAccepts(t *testing.T) {
 	for _, dir := range []string{"samples", "../examples"} {
 		for _, file := range yamlFiles(t, dir) {
 			for _, object := range documents(t, file) {
-				kind, _ := object["kind"].(string)
+				kind := kindOf(object)
 				s, ours := schemas[kind]
 				if !ours {
 					continue
@@ -46,9 +48,62 @@ func TestSamplesAndExamplesAreWhatTheAPIServerAccepts(t *testing.T) {
 			}
 		}
 	}
-	for _, kind := range []string{"GitSource", "Lifecycle", "SLOPolicy", "KeptnMetricsProvider"} {
+	for _, kind := range []string{
+		"gitops.keptn.sh/v1alpha1 GitSource", "gitops.keptn.sh/v1alpha1 Lifecycle", "gitops.keptn.sh/v1alpha1 SLOPolicy",
+		"metrics.keptn.sh/v1 KeptnMetric", "metrics.keptn.sh/v1 KeptnMetricsProvider", "metrics.keptn.sh/v1 Analysis",
+		"metrics.keptn.sh/v1 AnalysisDefinition", "metrics.keptn.sh/v1 AnalysisValueTemplate",
+	} {
 		if !seen[kind] {
-			t.Errorf("there is no sample of a %s", kind)
+			t.Errorf("there is no sample of %s", kind)
+		}
+	}
+}
+
+func TestMetricsKindsAreAcceptedAndRefusedAsKeptnDoes(t *testing.T) {
+	schemas := readSchemas(t)
+	for _, tc := range documents(t, "testdata/metrics.yaml") {
+		for _, version := range []string{"v1", "v1beta1"} {
+			t.Run(fmt.Sprint(tc["case"], " in ", version), func(t *testing.T) {
+				s, ok := schemas[fmt.Sprintf("metrics.keptn.sh/%s %s", version, tc["kind"])]
+				if !ok {
+					t.Fatalf("there is no %s in %s", tc["kind"], version)
+				}
+				problems := s.refuse(t, map[string]any{"spec": runtime.DeepCopyJSONValue(tc["spec"])})
+				want, bad := tc["refuse"].(string)
+				switch {
+				case !bad && len(problems) > 0:
+					t.Errorf("%s\nit is refused: %q", tc["reason"], problems)
+				case bad && !slices.ContainsFunc(problems, func(p string) bool { return strings.Contains(p, want) }):
+					t.Errorf("%s\nproblems %q, want one with %q", tc["reason"], problems, want)
+				}
+			})
+		}
+	}
+}
+
+func TestEveryDefinitionStoresOneVersionAndIsInstalled(t *testing.T) {
+	var installed []string
+	for _, definition := range find[apiextensionsv1.CustomResourceDefinition](t, "crd", "CustomResourceDefinition") {
+		installed = append(installed, definition.Name)
+	}
+	for _, definition := range definitions(t) {
+		if !slices.Contains(installed, definition.Name) {
+			t.Errorf("crd/kustomization.yaml lacks %s", definition.Name)
+		}
+		var stored []string
+		for _, version := range definition.Spec.Versions {
+			if version.Storage {
+				stored = append(stored, version.Name)
+			}
+			if !version.Served {
+				t.Errorf("%s: %s is not served", definition.Name, version.Name)
+			}
+		}
+		if len(stored) != 1 || stored[0] == "v1beta1" {
+			t.Errorf("%s stores %q", definition.Name, stored)
+		}
+		if c := definition.Spec.Conversion; c != nil && c.Strategy != apiextensionsv1.NoneConverter {
+			t.Errorf("%s needs a server to convert it", definition.Name)
 		}
 	}
 }
@@ -56,11 +111,11 @@ func TestSamplesAndExamplesAreWhatTheAPIServerAccepts(t *testing.T) {
 func TestWhatTheAPIServerRefusesIsNoticed(t *testing.T) {
 	schemas := readSchemas(t)
 	cases := map[string]struct{ reason, kind, text, want string }{
-		"UnknownField": {"A misspelled field would be dropped in silence.", "KeptnMetricsProvider",
+		"UnknownField": {"A misspelled field would be dropped in silence.", "metrics.keptn.sh/v1 KeptnMetricsProvider",
 			"spec: {type: prometheus, targetServer: http://p, targetSever: x}", "targetSever"},
-		"Type": {"The schema is checked.", "Lifecycle",
+		"Type": {"The schema is checked.", "gitops.keptn.sh/v1alpha1 Lifecycle",
 			"spec: {postDeployment: {policies: one}}", "policies"},
-		"Rule": {"CEL rules are checked.", "KeptnMetricsProvider",
+		"Rule": {"CEL rules are checked.", "metrics.keptn.sh/v1 KeptnMetricsProvider",
 			"spec: {type: prometheus, targetServer: 'http://user:password@p'}", "without credentials"},
 	}
 	for name, tc := range cases {
@@ -68,6 +123,25 @@ func TestWhatTheAPIServerRefusesIsNoticed(t *testing.T) {
 			problems := schemas[tc.kind].refuse(t, decode(t, name, []byte(tc.text)))
 			if !slices.ContainsFunc(problems, func(p string) bool { return strings.Contains(p, tc.want) }) {
 				t.Errorf("%s\nproblems %q, want one with %q", tc.reason, problems, tc.want)
+			}
+		})
+	}
+}
+
+// What is tried here is most of all that the CEL rules compile, and that their
+// estimated cost stays within the API server's limits.
+func TestTheAPIServerAcceptsEveryDefinition(t *testing.T) {
+	for _, definition := range definitions(t) {
+		t.Run(definition.Name, func(t *testing.T) {
+			apiextensionsv1.SetDefaults_CustomResourceDefinition(&definition)
+			apiextensionsv1.SetDefaults_CustomResourceDefinitionSpec(&definition.Spec)
+			var internal apiextensions.CustomResourceDefinition
+			if err := apiextensionsv1.Convert_v1_CustomResourceDefinition_To_apiextensions_CustomResourceDefinition(&definition, &internal, nil); err != nil {
+				t.Fatal(err)
+			}
+			internal.Status.StoredVersions = []string{definition.Spec.Versions[0].Name}
+			for _, err := range crdvalidation.ValidateCustomResourceDefinition(t.Context(), &internal) {
+				t.Error(err)
 			}
 		})
 	}
@@ -98,30 +172,44 @@ func (k kindSchema) refuse(t *testing.T, object map[string]any) []string {
 	return problems
 }
 
-// readSchemas reads the definitions in config/crd, by kind.
+// readSchemas reads the definitions in config/crd, by "group/version kind".
 func readSchemas(t *testing.T) map[string]kindSchema {
+	t.Helper()
+	schemas := map[string]kindSchema{}
+	for _, definition := range definitions(t) {
+		for _, version := range definition.Spec.Versions {
+			s, err := compile(version.Schema.OpenAPIV3Schema)
+			if err != nil {
+				t.Fatalf("%s %s: %v", definition.Name, version.Name, err)
+			}
+			schemas[fmt.Sprintf("%s/%s %s", definition.Spec.Group, version.Name, definition.Spec.Names.Kind)] = s
+		}
+	}
+	return schemas
+}
+
+func definitions(t *testing.T) []apiextensionsv1.CustomResourceDefinition {
 	t.Helper()
 	files, err := fs.Glob(crd.Files, "*.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	schemas := map[string]kindSchema{}
-	for _, file := range files {
+	all := make([]apiextensionsv1.CustomResourceDefinition, len(files))
+	for i, file := range files {
 		text, err := fs.ReadFile(crd.Files, file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var definition apiextensionsv1.CustomResourceDefinition
-		if err := yaml.UnmarshalStrict(text, &definition); err != nil {
+		if err := yaml.UnmarshalStrict(text, &all[i]); err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
-		s, err := compile(definition.Spec.Versions[0].Schema.OpenAPIV3Schema)
-		if err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-		schemas[definition.Spec.Names.Kind] = s
 	}
-	return schemas
+	return all
+}
+
+// kindOf is an object's "group/version kind".
+func kindOf(object map[string]any) string {
+	return fmt.Sprint(object["apiVersion"], " ", object["kind"])
 }
 
 func compile(v1 *apiextensionsv1.JSONSchemaProps) (kindSchema, error) {
