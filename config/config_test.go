@@ -3,6 +3,7 @@ package config_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -68,7 +69,10 @@ func TestTheControllerListensWhereProbesAndPrometheusLook(t *testing.T) {
 	for _, p := range c.Ports {
 		ports[p.Name] = fmt.Sprint(p.ContainerPort)
 	}
-	for flag, port := range map[string]string{"--metrics-bind-address": ports["metrics"], "--health-probe-bind-address": ports["health"]} {
+	for flag, port := range map[string]string{
+		"--metrics-bind-address": ports["metrics"], "--health-probe-bind-address": ports["health"],
+		"--keptn-metrics-bind-address": ports["keptn-metrics"], "--custom-metrics-bind-address": ports["custom-metrics"],
+	} {
 		if want := flag + "=:" + port; !slices.Contains(c.Args, want) {
 			t.Errorf("args %q lack %s", c.Args, want)
 		}
@@ -78,14 +82,22 @@ func TestTheControllerListensWhereProbesAndPrometheusLook(t *testing.T) {
 			t.Errorf("%s is looked for at port %s", p.HTTPGet.Path, got)
 		}
 	}
-	service := one[corev1.Service](t, "Service")
-	if got := service.Spec.Ports[0].TargetPort.String(); got != "metrics" {
-		t.Errorf("the Service leads to port %s", got)
-	}
-	for name, value := range service.Spec.Selector {
-		if got := d.Spec.Template.Labels[name]; got != value {
-			t.Errorf("the Service selects pods with %s=%s, the controller's have %q", name, value, got)
+	var served []string
+	for _, service := range find[corev1.Service](t, "default", "Service") {
+		for _, p := range service.Spec.Ports {
+			served = append(served, p.TargetPort.String())
+			if ports[p.TargetPort.String()] == "" {
+				t.Errorf("the Service %s leads to port %s, which the controller does not have", service.Name, p.TargetPort.String())
+			}
 		}
+		for name, value := range service.Spec.Selector {
+			if got := d.Spec.Template.Labels[name]; got != value {
+				t.Errorf("the Service %s selects pods with %s=%s, the controller's have %q", service.Name, name, value, got)
+			}
+		}
+	}
+	if !slices.Contains(served, "metrics") {
+		t.Errorf("no Service leads to the controller's metrics, only to %q", served)
 	}
 	if got := d.Spec.Template.Annotations["prometheus.io/port"]; got != ports["metrics"] {
 		t.Errorf("Prometheus is sent to port %s", got)
@@ -106,13 +118,17 @@ func TestTheControllerRunsAsTheAccountThatRolesAreBoundTo(t *testing.T) {
 		if diff := cmp.Diff(want, b.Subjects); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", b.Name, diff)
 		}
-		if b.Namespace != d.Namespace {
+		if b.Namespace != d.Namespace && b.Name != inKubeSystem {
 			t.Errorf("%s is in namespace %s, the lease in %s", b.Name, b.Namespace, d.Namespace)
 		}
 		roles = append(roles, b.RoleRef.Name)
 	}
 	slices.Sort(roles)
-	if diff := cmp.Diff([]string{"keptn-gitops", "keptn-leader-election"}, roles); diff != "" {
+	bound := []string{
+		"extension-apiserver-authentication-reader", "keptn-custom-metrics", "keptn-custom-metrics",
+		"keptn-gitops", "keptn-leader-election", "system:auth-delegator",
+	}
+	if diff := cmp.Diff(bound, roles); diff != "" {
 		t.Errorf("bound roles (-want +got):\n%s", diff)
 	}
 	if names := clusterRoles(t); !slices.Contains(names, "keptn-gitops") {
@@ -136,16 +152,62 @@ func TestNobodyIsGivenTheRecordsOfDeliveriesToEdit(t *testing.T) {
 	}
 }
 
+func TestTheCustomMetricsAPILeadsToAPortOfTheController(t *testing.T) {
+	ports := map[string]string{}
+	for _, service := range find[corev1.Service](t, "default", "Service") {
+		for _, p := range service.Spec.Ports {
+			ports[fmt.Sprintf("%s/%s:%d", service.Namespace, service.Name, p.Port)] = p.TargetPort.String()
+		}
+	}
+	for _, object := range render(t, "default") {
+		if object.kind != "APIService" {
+			continue
+		}
+		var api struct {
+			Spec struct {
+				Service struct {
+					Namespace, Name string
+					Port            int
+				}
+			}
+		}
+		if err := yaml.Unmarshal(object.text, &api); err != nil {
+			t.Fatal(err)
+		}
+		to := api.Spec.Service
+		if got := ports[fmt.Sprintf("%s/%s:%d", to.Namespace, to.Name, to.Port)]; got != "custom-metrics" {
+			t.Errorf("%s leads to %+v, there to port %q", object.name, to, got)
+		}
+	}
+	if got := ports["keptn-system/metrics-operator-service:9999"]; got != "keptn-metrics" {
+		t.Errorf("the address in Keptn's ScaledObjects leads to port %q", got)
+	}
+}
+
+func TestTheCustomMetricsAPICanBeLeftOut(t *testing.T) {
+	for _, dir := range []string{"rbac", "manager"} {
+		for _, object := range render(t, dir) {
+			if strings.Contains(string(object.text), "custom-metrics") {
+				t.Errorf("%s %s is of custom metrics, and not in their component", object.kind, object.name)
+			}
+		}
+	}
+}
+
 func TestEveryReferenceToTheNamespaceIsTheSame(t *testing.T) {
 	ns := one[corev1.Namespace](t, "Namespace").Name
 	for _, dir := range []string{"default", "prometheus"} {
 		for _, object := range render(t, dir) {
-			if got := object.namespace; got != "" && got != ns {
+			if got := object.namespace; got != "" && got != ns && object.name != inKubeSystem {
 				t.Errorf("%s: %s %s is in namespace %s, the installation in %s", dir, object.kind, object.name, got, ns)
 			}
 		}
 	}
 }
+
+// inKubeSystem lets the controller know the API server. The role that it binds is
+// Kubernetes' own, and in kube-system.
+const inKubeSystem = "keptn-custom-metrics-authentication-reader"
 
 func clusterRoles(t *testing.T) []string {
 	t.Helper()
