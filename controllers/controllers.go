@@ -19,12 +19,18 @@ import (
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
+	"github.com/keptn/gitops/controllers/evaluation"
 	"github.com/keptn/gitops/controllers/gitops"
 	"github.com/keptn/gitops/controllers/lifecycle"
+	"github.com/keptn/gitops/controllers/metrics"
+	"github.com/keptn/gitops/controllers/provider"
 	"github.com/keptn/gitops/controllers/report"
 	"github.com/keptn/gitops/controllers/repository"
+	"github.com/keptn/gitops/controllers/serving"
 	"github.com/keptn/gitops/gitsource"
 	"github.com/keptn/gitops/gitsource/forge"
+	"github.com/keptn/gitops/policy/metric/fabric"
+	metricprovider "github.com/keptn/gitops/policy/metric/provider"
 	"github.com/keptn/gitops/telemetry"
 )
 
@@ -38,6 +44,12 @@ type Options struct {
 	Concurrent int
 	// Queue are the options of the queues to the forges.
 	Queue []forge.Option
+	// Providers says which metrics providers may be reached, and how.
+	Providers provider.Options
+	// OneNamespace keeps Analyses from naming objects of other namespaces.
+	OneNamespace bool
+	// Serving says where KeptnMetrics are served.
+	Serving serving.Options
 	// Tracer, Events and Metrics are told of deliveries.
 	Tracer  *telemetry.Tracer
 	Events  *telemetry.Events
@@ -87,6 +99,11 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		Client: c, Clock: wall, Events: mgr.GetEventRecorder("keptn-gitsource"),
 		Repositories: repositories, Reporter: reporter,
 	}
+	values := metrics.NewValues(c)
+	providers, err := provider.New(c, fabric.New(metricprovider.Open), wall, o.Providers)
+	if err != nil {
+		return err
+	}
 	reconcilers := []interface {
 		SetupWithManager(ctrl.Manager, controller.Options) error
 	}{
@@ -100,9 +117,17 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 			Client: c, Clock: wall, Events: mgr.GetEventRecorder("keptnappversion-controller"),
 			Observers: observers(o),
 		},
-		&lifecycle.EvaluationReconciler{
+		&evaluation.Reconciler{
 			Client: c, Clock: wall, Events: mgr.GetEventRecorder("keptnevaluation-controller"),
-			Measure: &lifecycle.Measurer{Reader: c},
+			Providers: providers, Metrics: values,
+		},
+		&metrics.MetricReconciler{
+			Client: c, Events: mgr.GetEventRecorder("keptnmetric-controller"),
+			Providers: providers, Values: values,
+		},
+		&metrics.AnalysisReconciler{
+			Client: c, Clock: wall, Events: mgr.GetEventRecorder("analysis-controller"),
+			Providers: providers, Foreign: !o.OneNamespace,
 		},
 	}
 	for _, r := range reconcilers {
@@ -114,6 +139,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		if err := mgr.Add(o.Events); err != nil {
 			return fmt.Errorf("set up CloudEvents: %w", err)
 		}
+	}
+	o.Serving.Collectors = append(o.Serving.Collectors, metrics.NewCollector(c))
+	if err := serving.Setup(mgr, values, o.Serving); err != nil {
+		return fmt.Errorf("set up the serving of metrics: %w", err)
 	}
 	return mgr.Add(reporter)
 }

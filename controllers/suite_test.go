@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"path/filepath"
 	"testing"
 	"time"
@@ -18,7 +19,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/keptn/gitops/controllers"
+	"github.com/keptn/gitops/controllers/provider"
 	"github.com/keptn/gitops/gitsource"
+	"github.com/keptn/gitops/policy/metric/connect"
 )
 
 // The API server of the suite, and a client that reads it directly.
@@ -70,7 +73,10 @@ func runController(dir string) (stop func()) {
 	Expect(err).NotTo(HaveOccurred())
 	store, err := gitsource.NewStore(dir, gitsource.AllowPlainHTTPCredentials())
 	Expect(err).NotTo(HaveOccurred())
-	Expect(controllers.Setup(ctx, mgr, controllers.Options{Store: store, Cluster: "test", Concurrent: 4})).To(Succeed())
+	Expect(controllers.Setup(ctx, mgr, controllers.Options{
+		Store: store, Cluster: "test", Concurrent: 4,
+		Providers: provider.Options{Addresses: connect.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}},
+	})).To(Succeed())
 
 	done := make(chan error, 1)
 	go func() {

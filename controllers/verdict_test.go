@@ -180,7 +180,10 @@ var _ = Describe("A verdict", Ordered, ContinueOnFailure, func() {
 		s := list.Items[0].Status
 		Expect(s.Verdict).To(Equal(lifecyclev1.VerdictFail))
 		Expect(s.EvaluationStatus["error-ratio"].Explain).To(ContainElement(lifecyclev1.ExpressionValue{Expr: "metrics.errors", Value: "31"}))
-		Expect(s.Measurements).To(ContainElement(lifecyclev1.Measurement{Name: "errors", Query: "errors", Value: "31", Series: 1}))
+		Expect(s.Measurements).To(ContainElement(And(
+			HaveField("Name", "errors"), HaveField("Provider", "prometheus"), HaveField("Query", "errors"),
+			HaveField("Value", "31"), HaveField("Series", BeEquivalentTo(1)), HaveField("At.Time", BeTemporally("==", s.EvaluatedAt.Time)),
+		)))
 	})
 })
 

@@ -2,11 +2,8 @@ package controllers_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -45,7 +42,7 @@ func newWorld(ctx context.Context) *world {
 	Expect(kube.Create(ctx, ns)).To(Succeed())
 	DeferCleanup(func(ctx context.Context) { clean(ctx, ns.Name) })
 	git := gittest.New(GinkgoTB())
-	w := &world{namespace: ns.Name, git: git, repo: git.Create(GinkgoTB(), ns.Name), metrics: &prometheus{answers: map[string]string{}}}
+	w := &world{namespace: ns.Name, git: git, repo: git.Create(GinkgoTB(), ns.Name), metrics: &prometheus{answers: map[string][]answer{}}}
 	Expect(kube.Create(ctx, &metricsv1.KeptnMetricsProvider{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "prometheus"},
 		Spec:       metricsv1.KeptnMetricsProviderSpec{Type: "prometheus", TargetServer: serve(w.metrics)},
@@ -59,6 +56,7 @@ func clean(ctx context.Context, namespace string) {
 	for _, of := range []client.Object{
 		&gitopsv1alpha1.GitSource{}, &gitopsv1alpha1.Lifecycle{}, &gitopsv1alpha1.SLOPolicy{},
 		&lifecyclev1.KeptnAppVersion{}, &lifecyclev1.KeptnEvaluation{},
+		&metricsv1.KeptnMetric{}, &metricsv1.Analysis{},
 		&appsv1.Deployment{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{},
 	} {
 		Expect(kube.DeleteAllOf(ctx, of, client.InNamespace(namespace))).To(Succeed())
@@ -257,6 +255,7 @@ func (w *world) versions(ctx context.Context) string {
 	for _, list := range []client.ObjectList{
 		&gitopsv1alpha1.GitSourceList{}, &gitopsv1alpha1.LifecycleList{}, &gitopsv1alpha1.SLOPolicyList{},
 		&lifecyclev1.KeptnAppVersionList{}, &lifecyclev1.KeptnEvaluationList{},
+		&metricsv1.KeptnMetricList{}, &metricsv1.AnalysisList{},
 	} {
 		Expect(kube.List(ctx, list, client.InNamespace(w.namespace))).To(Succeed())
 		Expect(apimeta.EachListItem(list, func(o runtime.Object) error {
@@ -278,87 +277,4 @@ func afterwards() {
 	GinkgoHelper()
 	from := time.Now().Truncate(time.Second)
 	Eventually(func() time.Time { return time.Now().Truncate(time.Second) }).WithPolling(20 * time.Millisecond).Should(BeTemporally(">", from))
-}
-
-// prometheus answers instant queries with fixed values, in Prometheus' own
-// format (https://prometheus.io/docs/prometheus/latest/querying/api/).
-type prometheus struct {
-	mu      sync.Mutex
-	answers map[string]string
-	user    string
-	secret  string
-	status  int
-	asked   int
-	held    <-chan struct{}
-}
-
-// set has a query answered by a value, or by one per series where they are
-// separated by blanks; an empty one is an empty vector.
-func (p *prometheus) set(query, value string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.answers[query] = value
-}
-
-// fail has every query answered by an HTTP status; 0 heals it.
-func (p *prometheus) fail(status int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.status = status
-}
-
-// protect asks every query for these credentials.
-func (p *prometheus) protect(user, password string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.user, p.secret = user, password
-}
-
-// wait has every query wait until the channel is closed.
-func (p *prometheus) wait(until <-chan struct{}) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.held = until
-}
-
-func (p *prometheus) isAsked() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.asked > 0
-}
-
-func (p *prometheus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	p.mu.Lock()
-	p.asked++
-	held := p.held
-	p.mu.Unlock()
-	if held != nil {
-		select {
-		case <-held:
-		case <-r.Context().Done():
-		}
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.status != 0 {
-		w.WriteHeader(p.status)
-		return
-	}
-	if user, password, _ := r.BasicAuth(); user != p.user || password != p.secret {
-		w.WriteHeader(http.StatusUnauthorized)
-		return
-	}
-	at := r.FormValue("time")
-	result := []any{}
-	for i, value := range strings.Fields(p.answers[r.FormValue("query")]) {
-		metric := map[string]string{}
-		if i > 0 {
-			metric["pod"] = fmt.Sprintf("checkout-%d", i)
-		}
-		result = append(result, map[string]any{"metric": metric, "value": []any{json.RawMessage(at), value}})
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{
-		"status": "success", "data": map[string]any{"resultType": "vector", "result": result},
-	})
 }

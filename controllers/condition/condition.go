@@ -90,7 +90,7 @@ func Set(obj Object, conditionType string, o Outcome) {
 		Type:               conditionType,
 		Status:             o.Status,
 		Reason:             o.Reason,
-		Message:            bounded(o.Message, maxMessage),
+		Message:            Bounded(o.Message, maxMessage),
 		ObservedGeneration: obj.GetGeneration(),
 	})
 	obj.SetConditions(conditions)
@@ -109,10 +109,10 @@ func Remove(obj Object, conditionType string) {
 }
 
 // Note is a message as an event can hold it.
-func Note(message string) string { return bounded(message, maxNote) }
+func Note(message string) string { return Bounded(message, maxNote) }
 
-// bounded cuts a message to so many bytes, between two runes.
-func bounded(message string, limit int) string {
+// Bounded cuts a message to so many bytes, between two runes.
+func Bounded(message string, limit int) string {
 	if len(message) <= limit {
 		return message
 	}

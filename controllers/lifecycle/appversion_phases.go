@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
@@ -15,7 +16,11 @@ import (
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers/apply"
+	"github.com/keptn/gitops/policy"
 )
+
+// missingPolicyTimeout is how long a policy that does not exist is waited for.
+const missingPolicyTimeout = 2 * time.Minute
 
 // defaultRolloutTimeout applies where a record does not say it.
 const defaultRolloutTimeout = 5 * time.Minute
@@ -107,7 +112,7 @@ func (r *AppVersionReconciler) evaluatePolicies(ctx context.Context, d *delivery
 	}
 	d.kav.Status.PostDeploymentEvaluationTaskStatus = itemStatuses(evaluations)
 	if len(missing) > 0 {
-		return unresolved(missing, rec.StartTime.Add(defaultEvaluationTimeout).Sub(d.now)), nil
+		return unresolved(missing, rec.StartTime.Add(missingPolicyTimeout).Sub(d.now)), nil
 	}
 	return judged(evaluations), nil
 }
@@ -153,7 +158,7 @@ func (r *AppVersionReconciler) ensureEvaluation(ctx context.Context, d *delivery
 	if err != nil || spec == nil {
 		return nil, err
 	}
-	baseline, err := r.baseline(ctx, d.kav, name)
+	previous, err := r.previous(ctx, d.kav, name, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -164,8 +169,13 @@ func (r *AppVersionReconciler) ensureEvaluation(ctx context.Context, d *delivery
 		EvaluationDefinition: name,
 		Type:                 lifecyclev1.PostDeploymentEvaluationCheckType,
 		Policy:               spec,
-		Baseline:             baseline,
+		Previous:             previous,
 		Commit:               d.kav.Spec.Commit,
+		Rollout:              rolloutOf(d.kav),
+		Params:               d.kav.Spec.Params,
+	}
+	if p, err := policy.Compile(name, *spec); err == nil && p.ReadsCommits() {
+		e.Spec.Commits, e.Spec.CommitsTruncated = d.kav.Spec.Commits, d.kav.Spec.CommitsTruncated
 	}
 	if err := apply.Own(d.kav, e, r.Scheme()); err != nil {
 		return nil, err
@@ -173,22 +183,63 @@ func (r *AppVersionReconciler) ensureEvaluation(ctx context.Context, d *delivery
 	return e, apply.Object(ctx, r.Client, e, fieldOwner)
 }
 
-// baseline returns what the policy measured for the previous good delivery.
-func (r *AppVersionReconciler) baseline(ctx context.Context, kav *lifecyclev1.KeptnAppVersion, policy string) ([]lifecyclev1.Measurement, error) {
-	previous, err := r.previousGood(ctx, kav)
-	if err != nil || previous == nil {
+// rolloutOf is what a policy can read of the rollout.
+func rolloutOf(kav *lifecyclev1.KeptnAppVersion) *lifecyclev1.Rollout {
+	return &lifecyclev1.Rollout{
+		Environment:     kav.Spec.Environment,
+		PreviousVersion: kav.Spec.PreviousVersion,
+		StartedAt:       kav.Spec.RolloutStartedAt,
+		FinishedAt:      rolloutEnd(kav),
+	}
+}
+
+// rolloutEnd is when every workload ran the delivery, or nil.
+func rolloutEnd(kav *lifecyclev1.KeptnAppVersion) *metav1.Time {
+	if rec := kav.Phase(lifecyclev1.PhaseAppDeploy); rec != nil {
+		return rec.EndTime
+	}
+	return nil
+}
+
+// previous is the previous good delivery as a policy is compared with it: when it
+// was judged, and what was measured then of the metrics that are defined as they
+// were.
+func (r *AppVersionReconciler) previous(ctx context.Context, kav *lifecyclev1.KeptnAppVersion, name string, spec *gitopsv1alpha1.SLOPolicySpec) (*lifecyclev1.PreviousDelivery, error) {
+	good, err := r.previousGood(ctx, kav)
+	if err != nil || good == nil {
 		return nil, err
 	}
-	evaluations, err := r.evaluationsOf(ctx, previous)
+	evaluations, err := r.evaluationsOf(ctx, good)
 	if err != nil {
 		return nil, err
 	}
+	previous := &lifecyclev1.PreviousDelivery{RolloutFinishedAt: rolloutEnd(good), EvaluatedAt: good.Status.EndTime}
+	if good.Spec.Commit != nil {
+		previous.Commit = good.Spec.Commit.SHA
+	}
 	for i := range evaluations {
-		if evaluations[i].Spec.EvaluationDefinition == policy {
-			return evaluations[i].Status.Measurements, nil
+		if e := &evaluations[i]; e.Spec.EvaluationDefinition == name && e.Spec.Policy != nil && e.Status.EvaluatedAt != nil {
+			previous.EvaluatedAt = *e.Status.EvaluatedAt
+			previous.Measurements = unchanged(e, spec)
 		}
 	}
-	return nil, nil
+	return previous, nil
+}
+
+// unchanged is what an evaluation measured of the metrics that the policy still
+// defines alike.
+func unchanged(e *lifecyclev1.KeptnEvaluation, spec *gitopsv1alpha1.SLOPolicySpec) []lifecyclev1.BaselineValue {
+	var values []lifecyclev1.BaselineValue
+	for _, m := range e.Status.Measurements {
+		same := func(metrics []gitopsv1alpha1.Metric) int {
+			return slices.IndexFunc(metrics, func(metric gitopsv1alpha1.Metric) bool { return metric.Name == m.Name })
+		}
+		was, is := same(e.Spec.Policy.Metrics), same(spec.Metrics)
+		if m.Value != "" && was >= 0 && is >= 0 && equality.Semantic.DeepEqual(e.Spec.Policy.Metrics[was], spec.Metrics[is]) {
+			values = append(values, lifecyclev1.BaselineValue{Name: m.Name, Value: m.Value})
+		}
+	}
+	return values
 }
 
 // previousGood returns the newest delivery of the same Lifecycle that passed

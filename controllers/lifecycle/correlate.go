@@ -27,7 +27,7 @@ type match struct {
 func (r *Reconciler) correlate(ctx context.Context, s *scope, changed []*workload) (*match, error) {
 	best := choice{start: latest(changed)}
 	searched := 0
-	for c, err := range s.appCommits(ctx, "") {
+	for c, err := range s.appCommits(ctx, s.head, "") {
 		if err != nil {
 			return nil, fmt.Errorf("search history: %w", err)
 		}

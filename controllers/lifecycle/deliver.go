@@ -6,7 +6,6 @@ import (
 	"errors"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,13 +16,6 @@ import (
 	"github.com/keptn/gitops/controllers/repository"
 	"github.com/keptn/gitops/gitsource"
 	"github.com/keptn/gitops/gitsource/manifest"
-)
-
-// How much of a commit's message, and of its author's name and address, a record
-// keeps, in bytes.
-const (
-	maxCommitMessage = 4096
-	maxSignature     = 256
 )
 
 // deliver sees to it that the delivery of a commit is recorded: a new one, or
@@ -150,7 +142,7 @@ func (r *Reconciler) newDelivery(ctx context.Context, s *scope, found *match, ti
 		Revision:         attempt,
 		Lifecycle:        &lifecyclev1.LifecycleRef{Namespace: s.lc.Namespace, Name: s.lc.Name},
 		Environment:      s.source.Spec.Environment,
-		Commit:           commitRecord(found, s.source.Spec.URL),
+		Commit:           &lifecyclev1.Commit{SHA: sha, Repository: s.source.Spec.URL, Evidence: found.evidence},
 		RolloutStartedAt: timestamp(latest(tied)),
 		Adopted:          len(s.deliveries) == 0 && latest(tied).Before(s.watchedSince()),
 	}
@@ -158,6 +150,9 @@ func (r *Reconciler) newDelivery(ctx context.Context, s *scope, found *match, ti
 		kav.Spec.PreviousVersion = newest.Spec.Version
 	}
 	if err := r.addWorkloads(ctx, s, kav, found, tied); err != nil {
+		return nil, err
+	}
+	if err := r.addCommits(ctx, s, kav); err != nil {
 		return nil, err
 	}
 	if err := r.addChecks(ctx, s, kav); err != nil {
@@ -197,24 +192,6 @@ func (s *scope) recordNamespace() string {
 		}
 	}
 	return s.live[0].Namespace
-}
-
-func commitRecord(found *match, url string) *lifecyclev1.Commit {
-	c := found.commit
-	return &lifecyclev1.Commit{
-		SHA:        c.SHA,
-		Repository: url,
-		Author:     head(c.Author.Name, maxSignature),
-		Email:      head(c.Author.Email, maxSignature),
-		Message:    head(c.Message, maxCommitMessage),
-		AuthoredAt: metav1.NewTime(c.Author.When.UTC()),
-		Evidence:   found.evidence,
-	}
-}
-
-// head is the begin of a text, so many bytes at most, in whole runes.
-func head(text string, n int) string {
-	return strings.ToValidUTF8(text[:min(len(text), n)], "")
 }
 
 // addWorkloads lists what the commit delivers. Where the commit was found by
@@ -258,6 +235,7 @@ func (r *Reconciler) addChecks(ctx context.Context, s *scope, kav *lifecyclev1.K
 		return nil
 	}
 	kav.Spec.RolloutTimeout = app.RolloutTimeout
+	kav.Spec.Params = app.Params
 	if app.PostDeployment == nil {
 		return nil
 	}

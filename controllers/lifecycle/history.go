@@ -57,7 +57,7 @@ func (r *Reconciler) freshCommits(ctx context.Context, s *scope, since string) (
 		limit = 1
 	}
 	var fresh []gitopsv1alpha1.AppCommit
-	for c, err := range s.appCommits(ctx, since) {
+	for c, err := range s.appCommits(ctx, s.head, since) {
 		if err != nil {
 			return nil, fmt.Errorf("read history: %w", err)
 		}
@@ -78,11 +78,11 @@ func (r *Reconciler) freshCommits(ctx context.Context, s *scope, since string) (
 	return fresh, nil
 }
 
-// appCommits yields the commits up to head, and not up to since, that change
-// the app, newest first.
-func (s *scope) appCommits(ctx context.Context, since string) iter.Seq2[*gitsource.Commit, error] {
+// appCommits yields the commits up to one, and not up to since, that change the
+// app, newest first.
+func (s *scope) appCommits(ctx context.Context, from, since string) iter.Seq2[*gitsource.Commit, error] {
 	return func(yield func(*gitsource.Commit, error) bool) {
-		for c, err := range s.repo.Log(ctx, gitsource.LogOptions{From: s.head, Until: since, Paths: s.inputs()}) {
+		for c, err := range s.repo.Log(ctx, gitsource.LogOptions{From: from, Until: since, Paths: s.inputs()}) {
 			mine := true
 			if err == nil {
 				mine, err = s.changesApp(ctx, c)

@@ -1,0 +1,258 @@
+package evaluation
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
+	"github.com/keptn/gitops/controllers/condition"
+	"github.com/keptn/gitops/policy"
+	"github.com/keptn/gitops/policy/measure"
+	"github.com/keptn/gitops/policy/slo"
+)
+
+// The reasons of an evaluation's conditions.
+const (
+	reasonSucceeded    = "Succeeded"
+	reasonWarning      = "Warning"
+	reasonFailed       = "Failed"
+	reasonInconclusive = "Inconclusive"
+	reasonMeasuring    = "Measuring"
+)
+
+// How much a record holds at most, in bytes: an object that the API server refuses
+// would lose the verdict.
+const (
+	maxQueries         = 256 << 10
+	maxExplanations    = 256 << 10
+	maxRepeatedSummary = 200
+)
+
+// results are the verdicts of the measurements so far.
+func results(e *lifecyclev1.KeptnEvaluation) []policy.Result {
+	all := make([]policy.Result, len(e.Status.Repeated))
+	for i, r := range e.Status.Repeated {
+		all[i] = policy.Result(r.Verdict)
+	}
+	return all
+}
+
+// record writes what the verdict says of each rule.
+func record(s *lifecyclev1.KeptnEvaluationStatus, v policy.Verdict) {
+	s.Score = strconv.FormatFloat(v.Score, 'f', -1, 64)
+	s.MaxScore = strconv.FormatFloat(v.MaxScore, 'f', -1, 64)
+	s.EvaluationStatus = make(map[string]lifecyclev1.EvaluationStatusItem, len(v.Rules))
+	for _, rule := range v.Rules {
+		item := lifecyclev1.EvaluationStatusItem{
+			Value:   string(rule.Result),
+			Status:  stateOf(rule.Result),
+			Message: rule.Message,
+		}
+		for _, x := range rule.Explain {
+			item.Explain = append(item.Explain, lifecyclev1.ExpressionValue{Expr: x.Expr, Value: x.Value})
+		}
+		s.EvaluationStatus[rule.Name] = item
+	}
+}
+
+// explainLines adds the log lines behind a metric to the explanations of the rules
+// that read it.
+func explainLines(s *lifecyclev1.KeptnEvaluationStatus, measured measure.Measured) {
+	for _, r := range measured.Records {
+		if r.For != measure.Metrics || len(r.Lines) == 0 {
+			continue
+		}
+		for name, item := range s.EvaluationStatus {
+			reads := slices.ContainsFunc(item.Explain, func(x lifecyclev1.ExpressionValue) bool {
+				return x.Expr == "metrics."+r.Name || x.Expr == "series."+r.Name
+			})
+			if reads {
+				item.Explain = append(item.Explain, lifecyclev1.ExpressionValue{Expr: "log of " + r.Name, Value: strings.Join(r.Lines, "\n")})
+				s.EvaluationStatus[name] = item
+			}
+		}
+	}
+}
+
+// bound drops the explanations where they are too large to be kept: those of rules
+// that hold first.
+func bound(s *lifecyclev1.KeptnEvaluationStatus) {
+	names := make([]string, 0, len(s.EvaluationStatus))
+	for name := range s.EvaluationStatus {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		holds := func(name string) int {
+			if s.EvaluationStatus[name].Status.Passed() {
+				return 1
+			}
+			return 0
+		}
+		return holds(a) - holds(b)
+	})
+	left := maxExplanations
+	for _, name := range names {
+		item := s.EvaluationStatus[name]
+		for _, x := range item.Explain {
+			left -= len(x.Expr) + len(x.Value)
+		}
+		if left < 0 {
+			item.Explain = nil
+			s.EvaluationStatus[name] = item
+		}
+	}
+}
+
+// measurementsOf is what a record keeps of the questions. Queries beyond the limit
+// are named by their begin.
+func measurementsOf(measured measure.Measured) []lifecyclev1.Measurement {
+	all := make([]lifecyclev1.Measurement, len(measured.Records))
+	left := maxQueries
+	for i, r := range measured.Records {
+		at := metav1.NewTime(r.At)
+		m := lifecyclev1.Measurement{
+			Name: nameOf(r), Provider: r.Provider, Query: r.Query, At: &at,
+			Value: r.Value, Series: int32(r.Series), //nolint:gosec // the limit of series is far below 2^31
+			Reason: r.Reason, Message: r.Message, Lines: r.Lines,
+		}
+		if !r.From.Equal(r.At) {
+			from := metav1.NewTime(r.From)
+			m.From = &from
+		}
+		if r.Step > 0 {
+			m.Step = &metav1.Duration{Duration: r.Step}
+		}
+		if left -= len(r.Query); left < 0 {
+			m.Query = condition.Bounded(r.Query, 100)
+		}
+		all[i] = m
+	}
+	return all
+}
+
+// nameOf says what a question was for: a metric's name, baseline.<metric>, or
+// slo.<objective>.<part>.
+func nameOf(r measure.Record) string {
+	name := r.Name
+	if r.For != measure.Metrics {
+		name = r.For + "." + r.Name
+	}
+	if r.Part != "" {
+		name += "." + r.Part
+	}
+	return name
+}
+
+// objectivesOf is what a record keeps of the objectives.
+func objectivesOf(measured measure.Measured) []lifecyclev1.SLOStatus {
+	names := make([]string, 0, len(measured.SLOs))
+	for name := range measured.SLOs {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	all := make([]lifecyclev1.SLOStatus, 0, len(names))
+	for _, name := range names {
+		all = append(all, objectiveOf(name, measured.SLOs[name]))
+	}
+	return all
+}
+
+func objectiveOf(name string, state slo.State) lifecyclev1.SLOStatus {
+	if state.Missing != "" {
+		return lifecyclev1.SLOStatus{Name: name, Message: state.Missing}
+	}
+	status := lifecyclev1.SLOStatus{
+		Name:            name,
+		ErrorRatio:      percent(state.ErrorRatio),
+		BudgetRemaining: percent(state.BudgetRemaining),
+	}
+	for window, rate := range state.Burn {
+		if status.BurnRates == nil {
+			status.BurnRates = map[string]string{}
+		}
+		status.BurnRates[slo.Notation(window)] = strconv.FormatFloat(rate, 'g', 6, 64)
+	}
+	return status
+}
+
+func percent(fraction float64) string {
+	return strconv.FormatFloat(fraction*100, 'g', 6, 64) + "%"
+}
+
+// proceed says that the evaluation goes on.
+func proceed(e *lifecyclev1.KeptnEvaluation, reason, message string) {
+	e.Status.OverallStatus = lifecyclev1.StateProgressing
+	e.Status.Summary = message
+	condition.Summarize(e, condition.Waiting(reason, "%s", message))
+}
+
+// progress says how far an evaluation of several measurements has come.
+func progress(e *lifecyclev1.KeptnEvaluation, plan policy.Plan, last policy.Verdict) string {
+	return fmt.Sprintf("%d of %d measurements; the last: %s", len(e.Status.Repeated), plan.Count, last.Summary(maxSummary))
+}
+
+// conclusion is the verdict in one line: that of the newest measurement, or of how
+// many it is.
+func conclusion(e *lifecyclev1.KeptnEvaluation, plan policy.Plan, last policy.Verdict) string {
+	if plan.Count <= 1 {
+		return last.Summary(maxSummary)
+	}
+	counts := map[policy.Result]int{}
+	for _, r := range results(e) {
+		counts[r]++
+	}
+	var parts []string
+	for _, result := range []policy.Result{policy.Fail, policy.Inconclusive, policy.Warning, policy.Pass} {
+		if n := counts[result]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, result))
+		}
+	}
+	return fmt.Sprintf("%s of %d measurements; the last: %s", strings.Join(parts, ", "), plan.Count, last.Summary(maxSummary))
+}
+
+// end makes the evaluation final.
+func end(e *lifecyclev1.KeptnEvaluation, now time.Time, result policy.Result, summary string) {
+	s := &e.Status
+	s.OverallStatus = stateOf(result)
+	s.Verdict = lifecyclev1.Verdict(result)
+	s.Summary = summary
+	s.EndTime = metav1.NewTime(now)
+	o := condition.Ready(reasonSucceeded, "%s", summary)
+	switch result {
+	case policy.Pass:
+	case policy.Warning:
+		o.Reason = reasonWarning
+	case policy.Fail:
+		o = condition.Failed(reasonFailed, "%s", summary)
+	case policy.Inconclusive:
+		o = condition.Failed(reasonInconclusive, "%s", summary)
+	}
+	condition.Summarize(e, o)
+}
+
+func stateOf(r policy.Result) lifecyclev1.KeptnState {
+	switch r {
+	case policy.Pass:
+		return lifecyclev1.StateSucceeded
+	case policy.Warning:
+		return lifecyclev1.StateWarning
+	case policy.Fail:
+		return lifecyclev1.StateFailed
+	case policy.Inconclusive:
+		return lifecyclev1.StateUnknown
+	default:
+		return lifecyclev1.StateUnknown
+	}
+}
+
+func timeOf(t *metav1.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.Time
+}
