@@ -69,6 +69,7 @@ func controllerManagerCommand(b *bed) (*exec.Cmd, error) {
 		"--root-ca-file="+b.path("pki/ca.crt"),
 		"--cluster-signing-cert-file="+b.path("pki/ca.crt"), "--cluster-signing-key-file="+b.path("pki/ca.key"),
 		"--service-cluster-ip-range="+serviceSubnet.String(),
+		"--horizontal-pod-autoscaler-sync-period=2s", // for tests not to wait for the default of 15 s
 		"--kube-api-qps=200", "--kube-api-burst=400",
 	), nil
 }
