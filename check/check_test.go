@@ -77,6 +77,75 @@ func TestAMistakeInAnExpressionIsShownWhereItIsWritten(t *testing.T) {
 	}
 }
 
+// What the schema of the API cannot tell stands where it is written, too.
+func TestAMistakeInAnyFieldOfAPolicyIsShownWhereItIsWritten(t *testing.T) {
+	const policies = `apiVersion: gitops.keptn.sh/v1alpha1
+kind: Lifecycle
+metadata: {name: shop}
+---
+apiVersion: gitops.keptn.sh/v1alpha1
+kind: SLOPolicy
+metadata: {name: slo}
+spec:
+  metrics:
+    - name: errors
+      provider: {name: prometheus}
+      query: |
+        sum(
+          errors{region="{{.params.regoin}}"})
+    - {name: p95, provider: {name: prometheus}, query: "{{range 9}}x{{end}}"}
+  slos:
+    - name: availability
+      objective: 99.9
+      window: {rolling: 30d}
+      ratio:
+        provider: {name: prometheus}
+        good: "good[{{.window}}]"
+        total: "total[{{.widnow}}]"
+    - name: both
+      objective: 99
+      window: {rolling: 30d}
+      composite: [{slo: availability}, {slo: latency}]
+    - name: latency
+      objective: 99
+      window: {calendar: month, timeZone: Europe/Graz}
+      threshold:
+        provider: {name: prometheus}
+        query: '{{.window}}'
+        op: lt
+        value: 1
+  params: [{name: region}]
+  rules:
+    - {name: r, expression: "slo.availability.burnRate('31d') < 1"}
+    - name: s
+      expression: |
+        slo.availability.budgetRemaining > 0.1 ||
+        commits.all(c, c.tipe == 'fix')
+`
+	want := []string{
+		"14:28 spec.metrics[0].query", "15:65 spec.metrics[1].query",
+		"23:25 spec.slos[0].ratio.total", "27:46 spec.slos[1].composite[1].slo",
+		"30:43 spec.slos[2].window.timeZone", "33:19 spec.slos[2].threshold.query",
+		"38:56 spec.rules[0].expression", "42:25 spec.rules[1].expression",
+	}
+	tree := fstest.MapFS{
+		"shop/lifecycle.yaml":  {Data: []byte(policies)},
+		"shop/deployment.yaml": {Data: []byte(workload)},
+	}
+	found, err := check.Tree(t.Context(), tree, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range found.Problems {
+		path, _, _ := strings.Cut(strings.TrimPrefix(p.Message, `policy "slo": `), ": ")
+		got = append(got, fmt.Sprintf("%d:%d %s", p.Line, p.Column, path))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestAMistakeInAPolicyIsNoMistakeOfAnotherApp(t *testing.T) {
 	tree := fstest.MapFS{
 		"shop/lifecycle.yaml":  {Data: []byte(app + "wrong")},

@@ -39,6 +39,9 @@ type App struct {
 	// Policies are those that the Lifecycle names and the repository has,
 	// sorted by name.
 	Policies []v1alpha1.SLOPolicy
+	// OpenSLO are the names that the Lifecycle has in the place of a policy's, and
+	// that are those of SLOs among File's OpenSLO documents, in its order.
+	OpenSLO []NamedSLO
 	// Rendered is what Path deploys. With an error among the problems it can be
 	// without workloads; it is never nil.
 	Rendered *Rendered
@@ -46,7 +49,13 @@ type App struct {
 	// name and the names it uses. With an error among them the app should not
 	// be acted on.
 	Problems Problems
+
+	policyFiles map[string]*File // by the policy's name
 }
+
+// PolicyFile is the file that one of the app's policies is in; nil if it has none of
+// that name.
+func (a *App) PolicyFile(name string) *File { return a.policyFiles[name] }
 
 // Discover finds the apps of a tree: every lifecycle.yaml at or below the paths,
 // which are folders or globs of folders (** for any depth; default the whole
@@ -62,10 +71,13 @@ type App struct {
 //   - Several overlays of one lifecycle.yaml are several apps of one name, which
 //     is a problem, as are two Lifecycles of one name in different files.
 //
-// Policies are looked up in the same file, then in the files found, then in the
-// rest of the repository. A problem in one file hides no app of another.
+// Policies are looked up in the same file, then in the files found, then among the
+// OpenSLO documents of the same folder, then in the rest of the repository. A problem
+// in one file hides no app of another.
 //
-// Only lifecycle.yaml files, kustomizations and what a render needs are read.
+// Only lifecycle.yaml files, kustomizations and what a render needs are read, and
+// the YAML files beside a lifecycle.yaml that has to do with OpenSLO: it holds such a
+// document, an SLO of a policy names one, or a policy's name is no SLOPolicy.
 // An error is of ctx, fsys or a malformed path; what authors have to mend are
 // the Problems.
 func Discover(ctx context.Context, fsys fs.FS, paths []string, limits Limits) (*Found, error) {
@@ -77,6 +89,7 @@ func Discover(ctx context.Context, fsys fs.FS, paths []string, limits Limits) (*
 		tree:  newTree(ctx, fsys, limits.withDefaults()),
 		graph: graph{nodes: map[string]*node{}, below: map[string][]string{}},
 		files: map[string]*File{}, of: map[string]Problems{}, renders: map[string]render{},
+		beside: map[string]Problems{},
 	}
 	found, err := d.run(sel)
 	if err != nil {
@@ -92,6 +105,7 @@ type discovery struct {
 	files    map[string]*File    // by folder
 	of       map[string]Problems // of a file, by folder
 	renders  map[string]render   // by folder
+	beside   map[string]Problems // of OpenSLO files, by folder, once they were read
 	problems Problems            // those of no one file or app
 
 	rest     []*File // the other files of the repository,
@@ -275,6 +289,9 @@ func (d *discovery) assemble(pairs []pair) (*Found, error) {
 		found.Files = append(found.Files, d.files[dir])
 		d.problems = append(d.problems, d.of[dir]...)
 	}
+	if err := d.addSLOs(slices.Clone(found.Files)...); err != nil {
+		return nil, err
+	}
 	d.clashes(found.Apps)
 	for i := range found.Apps {
 		app := &found.Apps[i]
@@ -283,6 +300,9 @@ func (d *discovery) assemble(pairs []pair) (*Found, error) {
 		}
 		app.Problems = app.Problems.sorted()
 		d.problems = append(d.problems, app.Problems...)
+	}
+	for _, file := range found.Files {
+		d.problems = append(d.problems, d.beside[path.Dir(file.Path)]...)
 	}
 	found.Problems = d.problems.sorted()
 	return found, nil

@@ -88,12 +88,17 @@ func uses(l *v1alpha1.Lifecycle) []use {
 // policies gives an app the policies that its Lifecycle names.
 func (d *discovery) policies(app *App) error {
 	own := d.files[path.Dir(app.File)]
+	app.policyFiles = map[string]*File{}
 	resolved := map[string]v1alpha1.SLOPolicy{}
 	for _, u := range uses(&app.Lifecycle) {
 		at, _ := own.Position(v1alpha1.LifecycleKind, app.Lifecycle.Name, u.path, 1, 1)
-		in, err := d.policyFiles(own, u.name)
+		in, isSLO, err := d.policyFiles(own, u.name)
 		if err != nil {
 			return err
+		}
+		if isSLO {
+			app.OpenSLO = append(app.OpenSLO, NamedSLO{u.name, at})
+			continue
 		}
 		if len(in) == 0 {
 			app.Problems.warn(at, "SLOPolicy %q is not in this repository: write it, or see that the cluster has it", u.name)
@@ -107,25 +112,33 @@ func (d *discovery) policies(app *App) error {
 			app.Problems.warn(at, "SLOPolicy %q has errors in %s: mend them", u.name, in[0].Path)
 			continue
 		}
-		resolved[u.name] = policy
+		if err := d.addSLOs(in[0]); err != nil {
+			return err
+		}
+		resolved[u.name], app.policyFiles[u.name] = policy, in[0]
 	}
 	for _, name := range slices.Sorted(maps.Keys(resolved)) {
 		app.Policies = append(app.Policies, resolved[name])
 	}
+	app.Problems = append(app.Problems, d.beside[path.Dir(app.File)]...)
 	return nil
 }
 
 // policyFiles are the files with a policy of that name, from where it is looked
 // up first: the file that names it, the files found, the rest of the repository.
-func (d *discovery) policyFiles(own *File, name string) ([]*File, error) {
+// Before that rest, it can be an SLO of the folder.
+func (d *discovery) policyFiles(own *File, name string) (in []*File, isSLO bool, err error) {
 	if in := having(name, own); len(in) > 0 {
-		return in, nil
+		return in, false, nil
 	}
 	if in := having(name, slices.Collect(maps.Values(d.files))...); len(in) > 0 {
-		return in, nil
+		return in, false, nil
+	}
+	if err := d.addBeside(own); err != nil || own.hasSLO(name) {
+		return nil, true, err
 	}
 	rest, err := d.elsewhere()
-	return having(name, rest...), err
+	return having(name, rest...), false, err
 }
 
 // having are the files with a policy of that name, sorted by path.

@@ -33,6 +33,9 @@ type File struct {
 	// TaskDefinitions are the names of the file's KeptnTaskDefinitions. They are
 	// known here and not read: their own API validates them.
 	TaskDefinitions []string
+	// OpenSLO are the OpenSLO documents in the file. [Discover] adds those of the
+	// other YAML files in its folder, where anything in the file calls for them.
+	OpenSLO []Document
 
 	objects []object
 	lines   []string
@@ -45,7 +48,7 @@ type object struct {
 }
 
 // Parse reads one lifecycle.yaml: YAML documents of the kinds Lifecycle,
-// SLOPolicy and KeptnTaskDefinition. Data is the file's content, and path its
+// SLOPolicy and KeptnTaskDefinition, and those of OpenSLO. Data is the file's content, and path its
 // path in the repository, for the problems.
 //
 // All problems are returned at once, sorted by place. What a field may hold is
@@ -73,7 +76,7 @@ func Parse(path string, data []byte) (*File, Problems) {
 		}
 	}
 	problems = append(problems, f.duplicates()...)
-	if len(f.objects) == 0 && len(problems) == 0 {
+	if len(f.objects)+len(f.OpenSLO) == 0 && len(problems) == 0 {
 		problems.add(startOf(path), "there is no Lifecycle in it: write one (apiVersion: %s, kind: %s), or delete the file", v1alpha1.GroupVersion, v1alpha1.LifecycleKind)
 	}
 	problems = problems.sorted()
@@ -117,6 +120,10 @@ func (f *File) read(root *yaml.Node) Problems {
 	fields, ok := value.(map[string]any)
 	if !ok {
 		d.problems.add(d.at(root), "an object is expected, with apiVersion, kind, metadata and spec, not a %s", kindName(root))
+		return d.problems
+	}
+	if isOpenSLO(fields) {
+		f.OpenSLO = append(f.OpenSLO, Document{fields, f, root})
 		return d.problems
 	}
 	k, problem := kindOf(fields)

@@ -46,7 +46,7 @@ func TestAMistakeInTheExampleIsToldWhereItIs(t *testing.T) {
 		"UnknownField": {
 			"A field that is not known is shown at its name, with the one that was meant.",
 			"preDeployment:", "preDeploiment:",
-			[]string{`f:8:3: unknown field "spec.preDeploiment", did you mean "preDeployment"? (known here: app, dora, matchTimeout, postDeployment, preDeployment, promotion, rolloutTimeout)`},
+			[]string{`f:8:3: unknown field "spec.preDeploiment", did you mean "preDeployment"? (known here: app, dora, matchTimeout, params, postDeployment, preDeployment, promotion, rolloutTimeout)`},
 		},
 		"UnknownInContainer": {
 			"The container of an inline task is as strict as the rest.",
@@ -150,7 +150,6 @@ func TestAllProblemsOfAFileAreToldAtOnce(t *testing.T) {
 		`f:5:1: status is what the controller writes: remove it`,
 		`f:7:1: not valid YAML: did not find expected ',' or ']'`,
 		`f:12:15: spec.rules should have at least 1 items`,
-		`f:12:28: spec.metrics should have at least 1 items`,
 		`f:15:7: kind "Secret" (apiVersion "v1") has no place in a lifecycle.yaml: it holds Lifecycle, SLOPolicy, KeptnTaskDefinition`,
 		`f:17:1: an object is expected, with apiVersion, kind, metadata and spec, not a single value`,
 		`f:21:18: Lifecycle "cart" is already in this file, at line 3: give it another name`,

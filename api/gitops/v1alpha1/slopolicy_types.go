@@ -239,7 +239,8 @@ type SLO struct {
 	// +kubebuilder:validation:MaxItems=16
 	Composite []SLOPart `json:"composite,omitempty"`
 
-	// OpenSLO is the name of an OpenSLO v1 SLO in the same repository.
+	// OpenSLO is the name of an OpenSLO v1 SLO in the policy's file, or in another
+	// YAML file of its folder.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	OpenSLO string `json:"openSLO,omitempty"`
