@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
@@ -33,6 +34,7 @@ type controllerFlags struct {
 	concurrent                               int
 	statusesPerSecond                        float64
 	leaderElect, plainHTTP                   bool
+	metrics                                  metricsFlags
 	log                                      zap.Options
 }
 
@@ -60,6 +62,7 @@ Traces are exported as the variables OTEL_EXPORTER_OTLP_* say.`,
 	f.StringVar(&flags.cloudEvents, "cloudevents-endpoint", "", "where CloudEvents of deliveries are posted; empty for nowhere")
 	f.Float64Var(&flags.statusesPerSecond, "statuses-per-second", 5, "requests per second to one forge, at most")
 	f.BoolVar(&flags.plainHTTP, "allow-plain-http-credentials", false, "let passwords and tokens for Git go over http")
+	flags.metrics.add(f)
 	logFlags := flag.NewFlagSet("log", flag.ContinueOnError)
 	flags.log.BindFlags(logFlags)
 	f.AddGoFlagSet(logFlags)
@@ -70,6 +73,7 @@ Traces are exported as the variables OTEL_EXPORTER_OTLP_* say.`,
 func (f *controllerFlags) run(ctx context.Context) error {
 	logger := zap.New(zap.UseFlagOptions(&f.log))
 	ctrl.SetLogger(logger)
+	klog.SetLogger(logger)
 	cluster, err := config.GetConfig()
 	if err != nil {
 		return fmt.Errorf("find the cluster: %w", err)
@@ -122,6 +126,9 @@ func (f *controllerFlags) options(ctx context.Context, mgr ctrl.Manager) (contro
 		storeOptions = append(storeOptions, gitsource.AllowPlainHTTPCredentials())
 	}
 	var err error
+	if err = f.metrics.set(&o); err != nil {
+		return o, err
+	}
 	if o.Store, err = gitsource.NewStore(f.storageDir, storeOptions...); err != nil {
 		return o, err
 	}
