@@ -138,7 +138,7 @@ func (p *Providers) server(ctx context.Context, key types.NamespacedName, age ti
 // is not there.
 func (p *Providers) secret(ctx context.Context, namespace, name string, optional bool, age time.Duration) (connect.Secret, error) {
 	if name == "" {
-		return nil, nil
+		return nil, nil //nolint:nilnil // no Secret is what the provider is asked with
 	}
 	key := types.NamespacedName{Namespace: namespace, Name: name}
 	now := p.clock.Now()
@@ -149,7 +149,7 @@ func (p *Providers) secret(ctx context.Context, namespace, name string, optional
 	err := p.reader.Get(ctx, key, &found)
 	switch {
 	case apierrors.IsNotFound(err) && optional:
-		return nil, nil
+		return nil, nil //nolint:nilnil // as above
 	case apierrors.IsNotFound(err):
 		return nil, fmt.Errorf("%w: no Secret %q in namespace %q: create it there", metric.ErrConfig, name, namespace)
 	case err != nil:
