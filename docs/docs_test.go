@@ -85,7 +85,10 @@ func TestEveryObjectIsWhatTheAPIServerAccepts(t *testing.T) {
 			}
 		}
 	}
-	for _, kind := range []string{"GitSource", "Lifecycle", "SLOPolicy", "KeptnMetricsProvider"} {
+	for _, kind := range []string{
+		"GitSource", "Lifecycle", "SLOPolicy", "KeptnMetricsProvider", "KeptnMetric",
+		"Analysis", "AnalysisDefinition", "AnalysisValueTemplate",
+	} {
 		if !seen[kind] {
 			t.Errorf("no page shows a %s", kind)
 		}
@@ -100,6 +103,11 @@ func TestEveryLifecycleYAMLPassesTheCheck(t *testing.T) {
 				continue
 			}
 			tree := fstest.MapFS{b.file(): {Data: []byte(b.text)}, path.Join(path.Dir(b.file()), "app.yaml"): workload}
+			for _, beside := range p.blocks {
+				if path.Dir(beside.file()) == path.Dir(b.file()) && path.Base(beside.file()) != manifest.FileName {
+					tree[beside.file()] = &fstest.MapFile{Data: []byte(beside.text)}
+				}
+			}
 			found, err := check.Tree(t.Context(), tree, nil)
 			if err != nil {
 				t.Fatal(err)

@@ -22,21 +22,26 @@ import (
 
 func TestPagesNameTheFieldsThatThereAre(t *testing.T) {
 	kinds := readKinds(t)
-	for name, file := range map[string]string{
-		"GitSource": "gitsource.md", "Lifecycle": "lifecycle.md", "SLOPolicy": "policies.md",
+	for file, names := range map[string][]string{
+		"gitsource.md": {"GitSource"}, "lifecycle.md": {"Lifecycle"}, "policies.md": {"SLOPolicy"},
+		"metrics.md": {"KeptnMetricsProvider", "KeptnMetric", "AnalysisValueTemplate", "AnalysisDefinition", "Analysis"},
 	} {
-		p, fields := readPage(t, file), kinds[name].fields()
-		if len(fields) < 7 {
-			t.Fatalf("%s has the fields %q only", name, fields)
-		}
-		var spoken []string
+		p := readPage(t, file)
+		var spoken, known []string
 		for _, m := range inline.FindAllStringSubmatch(p.prose(), -1) {
 			spoken = append(spoken, word.FindAllString(m[1], -1)...)
 		}
-		for _, field := range fields {
-			if !slices.Contains(spoken, field) {
-				t.Errorf("%s does not name the field %s of %s", file, field, name)
+		for _, name := range names {
+			fields := kinds[name].fields()
+			if len(fields) < 4 {
+				t.Fatalf("%s has the fields %q only", name, fields)
 			}
+			for _, field := range fields {
+				if !slices.Contains(spoken, field) {
+					t.Errorf("%s does not name the field %s of %s", file, field, name)
+				}
+			}
+			known = append(known, fields...)
 		}
 		rows := p.column("field of `spec`")
 		if len(rows) == 0 {
@@ -44,8 +49,8 @@ func TestPagesNameTheFieldsThatThereAre(t *testing.T) {
 		}
 		for _, cell := range rows {
 			for _, named := range word.FindAllString(cell, -1) {
-				if !slices.Contains(fields, named) {
-					t.Errorf("%s names a field %s, which %s does not have", file, named, name)
+				if !slices.Contains(known, named) {
+					t.Errorf("%s names a field %s, which %s do not have", file, named, names)
 				}
 			}
 		}
@@ -77,13 +82,56 @@ func TestTablesOfFlagsAreThoseOfTheCommands(t *testing.T) {
 	}
 }
 
+func TestEveryCommandHasItsSection(t *testing.T) {
+	sections := regexp.MustCompile(`(?m)^## keptn (.*)$`).FindAllStringSubmatch(readPage(t, "cli.md").text, -1)
+	var got []string
+	for _, s := range sections {
+		got = append(got, s[1])
+	}
+	want := commands(t, "")
+	slices.Sort(got)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("commands (-keptn +cli.md):\n%s", diff)
+	}
+}
+
+var subcommand = regexp.MustCompile(`(?m)^  ([a-z]+) {2,}`)
+
+// commands are those below a command that do something themselves.
+func commands(t *testing.T, above string) []string {
+	t.Helper()
+	help := run(t, ".", "keptn "+above+" --help")
+	_, list, found := strings.Cut(help, "Available Commands:\n")
+	if !found {
+		return []string{strings.TrimSpace(above)}
+	}
+	list, _, _ = strings.Cut(list, "\n\n")
+	var all []string
+	for _, m := range subcommand.FindAllStringSubmatch(list, -1) {
+		if m[1] != "help" && m[1] != "completion" {
+			all = append(all, commands(t, above+" "+m[1])...)
+		}
+	}
+	return all
+}
+
+// commandOf is the command of a command line: the words before its arguments.
+func commandOf(line string) string {
+	words := regexp.MustCompile(`[a-z]+`).FindAllString(line, 2)
+	if n := len(words); n > 1 && (words[0] == "policy" || words[0] == "convert") {
+		return words[0] + " " + words[1]
+	}
+	return words[0]
+}
+
 func TestCommandsForAClusterNameWhatThereIs(t *testing.T) {
-	known := []string{"namespace", "events", "deployment", "secret"}
+	known := []string{"namespace", "events", "deployment", "secret", "apiservice"}
 	for _, k := range readKinds(t) {
 		known = append(append(known, k.names.Plural, k.names.Singular), k.names.ShortNames...)
 	}
 	object := regexp.MustCompile(`kubectl (?:-n \S+ )?(?:get|describe|delete|annotate|wait --for=\S+) ([a-z,]+)`)
-	place := regexp.MustCompile(`kubectl .*-[kf] (\S+)`)
+	place := regexp.MustCompile(`kubectl .*-[kf] (\w\S*)`)
 	flags := regexp.MustCompile(` --[a-z][a-z-]*`)
 	checked := 0
 	for _, p := range pages(t) {
@@ -101,7 +149,7 @@ func TestCommandsForAClusterNameWhatThereIs(t *testing.T) {
 					t.Errorf("%s: $ %s: there is no %s, here or on the page", p.file, c.line, m[1])
 				}
 				if rest, ok := strings.CutPrefix(c.line, "keptn "); ok {
-					help := run(t, ".", "keptn "+strings.Fields(rest)[0]+" --help; keptn policy eval --help")
+					help := run(t, ".", "keptn "+commandOf(rest)+" --help")
 					for _, flag := range flags.FindAllString(c.line, -1) {
 						if !strings.Contains(help, flag) {
 							t.Errorf("%s: $ %s: there is no flag%s", p.file, c.line, flag)
@@ -116,13 +164,15 @@ func TestCommandsForAClusterNameWhatThereIs(t *testing.T) {
 	}
 }
 
-// has says whether a file or folder is in the repository, or shown on the page.
+// has says whether a file or folder is in the repository, shown on the page, or
+// written by a command of it.
 func (p page) has(name string) bool {
 	if _, err := os.Stat(filepath.Join("..", name)); err == nil {
 		return true
 	}
 	return slices.ContainsFunc(p.blocks, func(b block) bool {
-		return b.file() != "" && (b.file() == name || path.Dir(b.file()) == name)
+		written := slices.ContainsFunc(b.commands(), func(c command) bool { return strings.HasSuffix(c.line, "> "+name) })
+		return written || b.file() != "" && (b.file() == name || path.Dir(b.file()) == name)
 	})
 }
 

@@ -180,6 +180,24 @@ func TestWhatIsNotGivenIsUndecided(t *testing.T) {
 	}
 }
 
+func TestANumberIsNotReducedAgain(t *testing.T) {
+	spec := v1alpha1.SLOPolicySpec{
+		Metrics: []v1alpha1.Metric{{Name: "n", Reducer: "count"}, {Name: "r", Reducer: "rate", Window: &v1alpha1.Window{Since: "rollout"}}},
+		Rules:   []v1alpha1.Rule{{Name: "remembered", Expression: "baseline.n == 5.0 && metrics.r == 2.0 && series.r[0].value == 2.0"}},
+	}
+	p, err := policy.Compile("p", spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verdict := p.Evaluate(t.Context(), policy.Input{
+		Metrics:  map[string]policy.Value{"r": policy.Number(2)},
+		Baseline: map[string]policy.Value{"n": policy.Number(5)},
+	})
+	if verdict.Result != policy.Pass {
+		t.Errorf("%s: %s, want pass: a number is what the reducer made of its samples", verdict.Result, verdict.Rules[0].Message)
+	}
+}
+
 func TestTooFewSamplesAreUndecided(t *testing.T) {
 	one := policy.Measured(metric.Result{Series: []metric.Series{windowed(nil, 1)}})
 	nan := policy.Measured(metric.Result{Series: []metric.Series{windowed(nil, 1, math.NaN())}})
@@ -188,12 +206,11 @@ func TestTooFewSamplesAreUndecided(t *testing.T) {
 		value              policy.Value
 		because            string
 	}{
-		"Rate":       {"A rate takes two samples.", "metrics.rate < 1", one, "metrics.rate has no rate: a rate takes two samples at least"},
-		"RateOfOne":  {"Also that of one series.", "series.rate[0].value < 1", one, "a series has no rate: a rate takes two samples at least"},
-		"RateNumber": {"A number is no window.", "metrics.rate < 1", policy.Number(1), "metrics.rate has no rate"},
-		"Sum":        {"What is summed has to be known.", "series.rate.sum() < 1", one, "a series has no rate"},
-		"NaN":        {"A sample that is no number spoils the mean.", "metrics.avg < 1", nan, "metrics.avg has NaN as its avg"},
-		"NaNSeries":  {"And that of its series.", "series.avg.max() < 1", nan, "the value of a series is NaN"},
+		"Rate":      {"A rate takes two samples.", "metrics.rate < 1", one, "metrics.rate has no rate: a rate takes two samples at least"},
+		"RateOfOne": {"Also that of one series.", "series.rate[0].value < 1", one, "a series has no rate: a rate takes two samples at least"},
+		"Sum":       {"What is summed has to be known.", "series.rate.sum() < 1", one, "a series has no rate"},
+		"NaN":       {"A sample that is no number spoils the mean.", "metrics.avg < 1", nan, "metrics.avg has NaN as its avg"},
+		"NaNSeries": {"And that of its series.", "series.avg.max() < 1", nan, "the value of a series is NaN"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

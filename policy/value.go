@@ -92,10 +92,10 @@ func (v Value) scalar(reducer metric.Reducer) (number float64, undecided string)
 	switch {
 	case v.state != stateNumber && v.state != stateSeries:
 		return 0, v.absence()
+	case v.state == stateNumber: // it is one already, whatever made it
+		number = v.number
 	case reducer != "":
 		return v.reduced(reducer)
-	case v.state == stateNumber:
-		number = v.number
 	case len(v.series) > 1:
 		return 0, "has several series, and a number is one: aggregate them in the query, or read series"
 	default:
@@ -131,7 +131,7 @@ func (v Value) measured(reducer metric.Reducer) []measuredSeries {
 	measured := make([]measuredSeries, len(all))
 	for i, s := range all {
 		measured[i] = measuredSeries{labels: s.Labels, value: s.Value}
-		if reducer == "" {
+		if reducer == "" || v.state == stateNumber {
 			continue
 		}
 		number, err := reducer.Reduce(s.all())

@@ -38,7 +38,8 @@ func (r *Reconciler) addCommits(ctx context.Context, s *scope, kav *lifecyclev1.
 	delivered.Evidence, delivered.Repository = evidence, repository
 	commits, truncated, err := s.broughtBy(ctx, delivered.SHA, s.lastGood())
 	if errors.Is(err, gitsource.ErrCommitNotFound) {
-		return nil // history was rewritten, and nobody knows any more what came since
+		kav.Spec.CommitsTruncated = true // history was rewritten, and nobody knows any more what came since
+		return nil
 	}
 	kav.Spec.Commits, kav.Spec.CommitsTruncated = commits, truncated
 	return err
@@ -89,13 +90,13 @@ func (s *scope) commitRecord(ctx context.Context, c *gitsource.Commit, message i
 	}
 	trailers := c.Trailers()
 	record := lifecyclev1.Commit{
-		SHA:        c.SHA,
-		Author:     head(c.Author.Name, maxSignature),
-		Email:      head(c.Author.Email, maxSignature),
-		Message:    head(c.Message, message),
-		AuthoredAt: metav1.NewTime(c.Author.When.UTC()),
-		Files:      files[:min(len(files), maxFiles)],
-		Truncated:  len(files) > maxFiles || len(c.Message) > message || len(trailers) > maxTrailers,
+		SHA:            c.SHA,
+		Author:         head(c.Author.Name, maxSignature),
+		Email:          head(c.Author.Email, maxSignature),
+		Message:        head(c.Message, message),
+		AuthoredAt:     metav1.NewTime(c.Author.When.UTC()),
+		Files:          files[:min(len(files), maxFiles)],
+		FilesTruncated: len(files) > maxFiles,
 	}
 	for _, t := range trailers[:min(len(trailers), maxTrailers)] {
 		if record.Trailers == nil {

@@ -85,10 +85,9 @@ type Commit struct {
 	// +kubebuilder:validation:MaxItems=100
 	Files []string `json:"files,omitempty"`
 
-	// Truncated says that the message, the trailers or the files are not all that
-	// the commit has.
+	// FilesTruncated says that the commit changes more files than are listed.
 	// +optional
-	Truncated bool `json:"truncated,omitempty"`
+	FilesTruncated bool `json:"filesTruncated,omitempty"`
 
 	// Evidence is what tied the rollout to the commit.
 	// +optional
@@ -181,7 +180,8 @@ type KeptnAppVersionSpec struct {
 	// +kubebuilder:validation:MaxItems=50
 	Commits []Commit `json:"commits,omitempty"`
 
-	// CommitsTruncated says that there are more commits than are listed.
+	// CommitsTruncated says that there are more commits than are listed, or that it is
+	// not known which there are.
 	// +optional
 	CommitsTruncated bool `json:"commitsTruncated,omitempty"`
 

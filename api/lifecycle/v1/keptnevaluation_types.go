@@ -63,7 +63,8 @@ type KeptnEvaluationSpec struct {
 	// +kubebuilder:validation:MaxItems=50
 	Commits []Commit `json:"commits,omitempty"`
 
-	// CommitsTruncated says that there are more commits than are listed.
+	// CommitsTruncated says that there are more commits than are listed, or that it is
+	// not known which there are.
 	// +optional
 	CommitsTruncated bool `json:"commitsTruncated,omitempty"`
 
