@@ -27,33 +27,45 @@ func gaugeName(metric string) string {
 // name as labels. KeptnMetrics whose names become the same share one gauge, and its
 // help tells all their names.
 func families(values []Value) []*dto.MetricFamily {
-	values = slices.Clone(values)
-	slices.SortFunc(values, func(a, b Value) int {
-		return cmp.Or(cmp.Compare(gaugeName(a.Name), gaugeName(b.Name)), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Namespace, b.Namespace))
-	})
 	var all []*dto.MetricFamily
 	var names []string
-	for _, v := range values {
-		if !v.HasValue {
-			continue
-		}
-		name := gaugeName(v.Name)
-		if len(all) == 0 || all[len(all)-1].GetName() != name {
-			all = append(all, &dto.MetricFamily{Name: new(name), Type: dto.MetricType_GAUGE.Enum()})
+	for _, g := range gauges(values) {
+		if len(all) == 0 || all[len(all)-1].GetName() != g.name {
+			all = append(all, &dto.MetricFamily{Name: new(g.name), Type: dto.MetricType_GAUGE.Enum()})
 			names = nil
 		}
 		family := all[len(all)-1]
-		if !slices.Contains(names, v.Name) {
-			names = append(names, v.Name)
+		if !slices.Contains(names, g.of.Name) {
+			names = append(names, g.of.Name)
 			family.Help = new(strings.Join(names, ", "))
 		}
 		family.Metric = append(family.Metric, &dto.Metric{
 			Label: []*dto.LabelPair{
-				{Name: new("name"), Value: new(v.Name)},
-				{Name: new("namespace"), Value: new(v.Namespace)},
+				{Name: new("name"), Value: new(g.of.Name)},
+				{Name: new("namespace"), Value: new(g.of.Namespace)},
 			},
-			Gauge: &dto.Gauge{Value: new(v.Value)},
+			Gauge: &dto.Gauge{Value: new(g.of.Value)},
 		})
 	}
+	return all
+}
+
+// A gauge is a value under the name of its gauge.
+type gauge struct {
+	name string
+	of   *Value
+}
+
+// gauges are the values that are numbers, sorted by the names of their gauges.
+func gauges(values []Value) []gauge {
+	all := make([]gauge, 0, len(values))
+	for i := range values {
+		if values[i].HasValue {
+			all = append(all, gauge{gaugeName(values[i].Name), &values[i]})
+		}
+	}
+	slices.SortFunc(all, func(a, b gauge) int {
+		return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.of.Name, b.of.Name), strings.Compare(a.of.Namespace, b.of.Namespace))
+	})
 	return all
 }
