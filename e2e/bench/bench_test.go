@@ -87,7 +87,8 @@ export TESTBED_GITEA_TOKEN=abc=
 export TESTBED_GIT_URL=http://10.89.0.2:8418
 export TESTBED_GIT_ROOT='/bed/my git'
 `
-	got, err := parseTestbed([]byte(all))
+	parts := []string{"api", "gitea", "git"}
+	got, err := parseTestbed([]byte(all), parts)
 	want := testbed{
 		kubeconfig: "/bed/admin.kubeconfig",
 		giteaURL:   "http://10.89.0.2:3000", giteaUser: "keptn", giteaToken: "abc=",
@@ -96,9 +97,12 @@ export TESTBED_GIT_ROOT='/bed/my git'
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(testbed{})); diff != "" || err != nil {
 		t.Error(err, diff)
 	}
-	_, err = parseTestbed([]byte(strings.ReplaceAll(all, "TESTBED_GIT_ROOT", "OTHER")))
-	if err == nil || !strings.Contains(err.Error(), "TESTBED_GIT_ROOT") {
+	some := []byte(strings.ReplaceAll(all, "TESTBED_GIT_ROOT", "OTHER"))
+	if _, err = parseTestbed(some, parts); err == nil || !strings.Contains(err.Error(), "TESTBED_GIT_ROOT") {
 		t.Errorf("got %v, want an error that says what is missing", err)
+	}
+	if _, err = parseTestbed(some, []string{"api", "gitea"}); err != nil {
+		t.Errorf("what nobody needs is missed: %v", err)
 	}
 }
 
@@ -165,6 +169,89 @@ func TestStepsAreSortedByWhenTheyBegin(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestTheTestbedHasThePartsThatAreNeededOnce(t *testing.T) {
+	all := []measurement{{parts: []string{"api", "prometheus"}}, {}, {parts: []string{"api", "git"}}}
+	if diff := cmp.Diff([]string{"api", "git", "prometheus"}, partsOf(all)); diff != "" {
+		t.Error(diff)
+	}
+	if none := partsOf(all[1:2]); len(none) != 0 {
+		t.Errorf("a measurement without a testbed brings up %v", none)
+	}
+}
+
+func TestCountersAreAddedUpByALabel(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/metrics" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = io.WriteString(w, "# TYPE asked counter\nasked{method=\"GET\",code=\"200\"} 3\nasked{method=\"GET\",code=\"404\"} 1\nasked{method=\"PUT\",code=\"200\"} 5\n")
+	}))
+	defer server.Close()
+	told, err := scrape(t.Context(), server.Client(), server.URL+"/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]float64{"GET": 4, "PUT": 5}, told.by("asked", "method")); diff != "" {
+		t.Error(diff)
+	}
+	if got := told.total("asked"); got != 9 {
+		t.Errorf("the total is %v, want 9", got)
+	}
+	if _, err := scrape(t.Context(), server.Client(), server.URL); err == nil {
+		t.Error("a page that is not there is taken for one without metrics")
+	}
+}
+
+func TestRequestsAreToldPerMinuteAndMethod(t *testing.T) {
+	before := map[string]float64{"GET": 5, "PATCH": 100}
+	for want, after := range map[string]map[string]float64{
+		"PATCH 50, POST 3": {"GET": 5, "PATCH": 200, "POST": 6},
+		"0":                before,
+	} {
+		if got := byMethod(before, after, 2); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestHalfOfTheMetricsAskTheSame(t *testing.T) {
+	const n = 1000
+	asked, kinds := map[string]int{}, map[string]int{}
+	for i := range n {
+		kind, query := question(i)
+		asked[query]++
+		kinds[kind]++
+	}
+	if diff := cmp.Diff(map[string]int{identical: n / 2, constant: n / 4, changing: n / 4}, kinds); diff != "" {
+		t.Error(diff)
+	}
+	if len(asked) != n/2+1 {
+		t.Errorf("%d different queries are asked, want %d", len(asked), n/2+1)
+	}
+}
+
+func TestTheAgeOfAServedValueIsReadFromIt(t *testing.T) {
+	at := time.Unix(1_700_000_010, 0)
+	c := crowd{size: 8}
+	text := "# TYPE changing_00003 gauge\nchanging_00003{name=\"changing-00003\"} 1.700000005e+09\n" + // asked at 1,700,000,008
+		"# TYPE changing_00007 gauge\nchanging_00007{name=\"changing-00007\"} 1.6999999935e+09\n" // asked at 1,700,000,000.5
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }))
+	defer server.Close()
+	told, err := scrape(t.Context(), server.Client(), server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.agesServed(told, at)
+	if diff := cmp.Diff(ages{2, 9.5}, got); diff != "" || err != nil {
+		t.Error(err, diff)
+	}
+	delete(told, "changing_00007")
+	if _, err := c.agesServed(told, at); err == nil || !strings.Contains(err.Error(), "changing-00007") {
+		t.Errorf("got %v, want an error that names what is not served", err)
 	}
 }
 

@@ -13,8 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 	"github.com/prometheus/procfs"
 )
 
@@ -29,9 +27,10 @@ const (
 
 // A controller is the controller's process.
 type controller struct {
-	proc    procfs.Proc
-	metrics string
-	stop    func() error
+	proc procfs.Proc
+	// metrics is where it tells of itself, values where it serves KeptnMetrics.
+	metrics, values string
+	stop            func() error
 }
 
 // startController runs the controller, with empty storage, until stop is called. The
@@ -41,13 +40,12 @@ func (b *bench) startController(ctx context.Context, name string) (context.Conte
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, nil, fmt.Errorf("start the controller: %w", err)
 	}
-	metrics, err := freeAddress(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	probe, err := freeAddress(ctx)
-	if err != nil {
-		return nil, nil, err
+	var metrics, probe, values string
+	for _, address := range []*string{&metrics, &probe, &values} {
+		var err error
+		if *address, err = freeAddress(ctx); err != nil {
+			return nil, nil, err
+		}
 	}
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
@@ -56,7 +54,7 @@ func (b *bench) startController(ctx context.Context, name string) (context.Conte
 	defer log.Close()
 	//nolint:noctx // it is to end by SIGTERM, after those who use it
 	cmd := exec.Command(b.keptn, "controller", "--storage-dir", filepath.Join(dir, "storage"),
-		"--metrics-bind-address", metrics, "--health-probe-bind-address", probe,
+		"--metrics-bind-address", metrics, "--health-probe-bind-address", probe, "--keptn-metrics-bind-address", values,
 		"--allow-plain-http-credentials", "--statuses-per-second", statusesPerSecond)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+b.bed.kubeconfig)
 	cmd.Stdout, cmd.Stderr = log, log
@@ -71,7 +69,10 @@ func (b *bench) startController(ctx context.Context, name string) (context.Conte
 		close(ended)
 		cancel()
 	}()
-	c := &controller{metrics: "http://" + metrics + "/metrics", stop: func() error { return stop(cmd, ended, log.Name()) }}
+	c := &controller{
+		metrics: "http://" + metrics + "/metrics", values: "http://" + values + "/metrics",
+		stop: func() error { return stop(cmd, ended, log.Name()) },
+	}
 	if c.proc, err = procfs.NewProc(cmd.Process.Pid); err == nil {
 		err = awaitReady(running, "http://"+probe+"/readyz")
 	}
@@ -143,17 +144,30 @@ func tail(name string) string {
 
 // usage is what the controller has used so far.
 type usage struct {
-	at          time.Time
-	cpu         time.Duration // user and system
-	apiRequests float64
-	rss, peak   float64 // bytes
+	at        time.Time
+	cpu       time.Duration      // user and system
+	requests  map[string]float64 // to the API server, by method
+	rss, peak float64            // bytes
+}
+
+// apiRequests is how many requests it has made to the API server, by its own count.
+func (u usage) apiRequests() float64 {
+	var total float64
+	for _, n := range u.requests {
+		total += n
+	}
+	return total
 }
 
 // usage reads the controller's share of the machine and of the API server.
 func (c *controller) usage(ctx context.Context) (usage, error) {
-	requests, err := c.apiRequests(ctx)
+	counted, err := scrape(ctx, http.DefaultClient, c.metrics)
 	if err != nil {
 		return usage{}, err
+	}
+	requests := counted.by("rest_client_requests_total", "method")
+	if len(requests) == 0 {
+		return usage{}, errors.New("the controller does not count its requests to the API server")
 	}
 	stat, err := c.proc.Stat()
 	if err != nil {
@@ -164,34 +178,7 @@ func (c *controller) usage(ctx context.Context) (usage, error) {
 		return usage{}, fmt.Errorf("read the controller's memory: %w", err)
 	}
 	return usage{
-		at: time.Now(), cpu: time.Duration(stat.CPUTime() * float64(time.Second)), apiRequests: requests,
+		at: time.Now(), cpu: time.Duration(stat.CPUTime() * float64(time.Second)), requests: requests,
 		rss: float64(status.VmRSS), peak: float64(status.VmHWM),
 	}, nil
-}
-
-// apiRequests is how many requests it has made to the API server, by its own count.
-func (c *controller) apiRequests(ctx context.Context) (float64, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.metrics, nil)
-	if err != nil {
-		return 0, fmt.Errorf("read the controller's metrics: %w", err)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, fmt.Errorf("read the controller's metrics: %w", err)
-	}
-	defer response.Body.Close()
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(response.Body)
-	if err != nil {
-		return 0, fmt.Errorf("read the controller's metrics: %w", err)
-	}
-	counted, ok := families["rest_client_requests_total"]
-	if !ok {
-		return 0, errors.New("the controller does not count its requests to the API server")
-	}
-	var total float64
-	for _, m := range counted.GetMetric() {
-		total += m.GetCounter().GetValue()
-	}
-	return total, nil
 }

@@ -23,11 +23,23 @@ func (b *bench) askVersions(ctx context.Context, config *rest.Config) error {
 	if err != nil {
 		return fmt.Errorf("ask for the cluster's version: %w", err)
 	}
-	gitea, err := b.gitea().version(ctx)
-	if err != nil {
-		return err
+	b.bed.versions = []string{"Kubernetes " + strings.TrimPrefix(kubernetes.GitVersion, "v")}
+	if b.bed.giteaURL != "" {
+		gitea, err := b.gitea().version(ctx)
+		if err != nil {
+			return err
+		}
+		b.bed.versions = append(b.bed.versions, "Gitea "+gitea)
 	}
-	b.bed.kubernetesVersion, b.bed.giteaVersion = kubernetes.GitVersion, gitea
+	if b.bed.prometheusURL != "" {
+		counted, err := b.prometheus(ctx)
+		if err != nil {
+			return err
+		}
+		for version := range counted.by("prometheus_build_info", "version") {
+			b.bed.versions = append(b.bed.versions, "Prometheus "+version)
+		}
+	}
 	return nil
 }
 
@@ -56,9 +68,7 @@ func (b *bench) printMachine(ctx context.Context, out io.Writer) error {
 		"Go " + strings.TrimPrefix(runtime.Version(), "go"),
 		"Git " + strings.TrimPrefix(said(ctx, "", "git", "--version"), "git version "),
 	}
-	if b.bed.kubernetesVersion != "" {
-		versions = append(versions, "Kubernetes "+strings.TrimPrefix(b.bed.kubernetesVersion, "v"), "Gitea "+b.bed.giteaVersion)
-	}
+	versions = append(versions, b.bed.versions...)
 	fmt.Fprintf(out, "Versions: %s.\n", strings.Join(versions, ", "))
 	return nil
 }

@@ -1,7 +1,7 @@
 // Command bench measures Keptn from the outside: the real controller, as a process
-// of its own, against a real API server, a real Gitea and a plain Git server, all in
-// a testbed that it brings up for itself and takes down whatever happens. It also
-// runs the Go benchmarks whose figures belong beside these.
+// of its own, against a real API server, a real Gitea, a real Prometheus and a plain
+// Git server, all in a testbed that it brings up for itself and takes down whatever
+// happens. It also runs the Go benchmarks whose figures belong beside these.
 //
 // Progress goes to stderr. Stdout is Markdown: one table for each measurement, with
 // the command, the machine and the load that it was taken under. The program judges
@@ -30,18 +30,22 @@ import (
 // A measurement is one part of the report.
 type measurement struct {
 	name string
-	// inTestbed says that it needs the testbed and the controller's binary.
-	inTestbed bool
-	run       func(context.Context, *bench) ([]table, error)
+	// parts of the testbed that it needs, with the controller's binary; none if it
+	// needs neither.
+	parts []string
+	run   func(context.Context, *bench) ([]table, error)
 }
 
 // measurements are all there are, in the order of the report.
 func measurements() []measurement {
 	return []measurement{
-		{"push", true, pushToStatus},
-		{"poll", true, idlePolls},
-		{"repository", false, bigRepository},
-		{"policy", false, policyEvaluation},
+		{"push", []string{"api", "gitea"}, pushToStatus},
+		{"poll", []string{"api", "git"}, idlePolls},
+		{"repository", nil, bigRepository},
+		{"policy", nil, policyEvaluation},
+		{"analyses", []string{"api", "prometheus"}, analyses},
+		{"metrics", []string{"api", "prometheus"}, keepFresh(1_000)},
+		{"metrics-10000", []string{"api", "prometheus"}, keepFresh(10_000)},
 	}
 }
 
@@ -54,7 +58,9 @@ type bench struct {
 	// What follows is there if a measurement needs the testbed.
 	keptn string // the controller's binary
 	bed   testbed
-	kube  client.Client
+	kube  client.WithWatch
+	// apiMetrics reads what the API server counts.
+	apiMetrics func(context.Context) (families, error)
 }
 
 func main() {
@@ -82,9 +88,9 @@ func run(ctx context.Context, names []string, out, progress io.Writer) (err erro
 		return fmt.Errorf("make a folder for temporary files: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(b.work)) }()
-	if slices.ContainsFunc(chosen, func(m measurement) bool { return m.inTestbed }) {
+	if parts := partsOf(chosen); len(parts) > 0 {
 		defer func() { err = errors.Join(err, b.takeDown(ctx)) }()
-		if err := b.bringUp(ctx); err != nil {
+		if err := b.bringUp(ctx, parts); err != nil {
 			return err
 		}
 	}
@@ -126,6 +132,16 @@ func choose(names []string) ([]measurement, error) {
 		chosen = append(chosen, all[i])
 	}
 	return chosen, nil
+}
+
+// partsOf are the parts of the testbed that measurements need, each once.
+func partsOf(all []measurement) []string {
+	var parts []string
+	for _, m := range all {
+		parts = append(parts, m.parts...)
+	}
+	slices.Sort(parts)
+	return slices.Compact(parts)
 }
 
 // checkout is the folder of the module that this program belongs to.

@@ -137,6 +137,9 @@ func (b *bench) watchAll(ctx context.Context, counted *proxy) (_ [][]string, err
 		rows = append(rows, append([]string{fmt.Sprintf("Keptn, window %d", i+1)}, row...))
 		b.progress.Printf("poll: %s", strings.Join(rows[i], ", "))
 	}
+	if err := b.kube.DeleteAllOf(ctx, &gitopsv1alpha1.GitSource{}, client.InNamespace(polled)); err != nil { // while they are let go
+		return nil, fmt.Errorf("delete the sources: %w", err)
+	}
 	return rows, nil
 }
 
@@ -189,7 +192,7 @@ func observe(ctx context.Context, c *controller, counted *proxy) ([]string, erro
 		fmt.Sprintf("%.3g", float64(len(t.exchanges))/polls),
 		size(float64(t.down) / polls),
 		size(float64(t.up) / polls),
-		fmt.Sprintf("%.2g", (after.apiRequests-before.apiRequests)/polls),
+		fmt.Sprintf("%.2g", (after.apiRequests()-before.apiRequests())/polls),
 		size(after.rss) + " / " + size(after.peak),
 		fmt.Sprintf("%.1f", polls/after.at.Sub(before.at).Seconds()),
 	}, nil

@@ -13,11 +13,13 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
+	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
 )
 
 // takeDownTimeout bounds how long an interrupted command of the testbed may take.
@@ -28,11 +30,25 @@ type testbed struct {
 	kubeconfig                      string
 	giteaURL, giteaUser, giteaToken string
 	gitURL, gitRoot                 string
-	kubernetesVersion, giteaVersion string
+	prometheusURL                   string
+	versions                        []string
 }
 
-// bringUp builds the controller and brings up a testbed with Keptn's kinds in it.
-func (b *bench) bringUp(ctx context.Context) error {
+// variables are what the testbed says of each of its parts.
+func (t *testbed) variables() map[string]map[string]*string {
+	return map[string]map[string]*string{
+		"api": {"KUBECONFIG": &t.kubeconfig},
+		"gitea": {
+			"TESTBED_GITEA_URL": &t.giteaURL, "TESTBED_GITEA_USER": &t.giteaUser, "TESTBED_GITEA_TOKEN": &t.giteaToken,
+		},
+		"git":        {"TESTBED_GIT_URL": &t.gitURL, "TESTBED_GIT_ROOT": &t.gitRoot},
+		"prometheus": {"TESTBED_PROMETHEUS_URL": &t.prometheusURL},
+	}
+}
+
+// bringUp builds the controller and brings up a testbed of these parts with Keptn's
+// kinds in it.
+func (b *bench) bringUp(ctx context.Context, parts []string) error {
 	b.progress.Print("builds the controller")
 	b.keptn = filepath.Join(b.work, "keptn")
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.keptn, "./cmd/keptn")
@@ -44,11 +60,11 @@ func (b *bench) bringUp(ctx context.Context) error {
 		return err
 	}
 	b.progress.Print("brings up the testbed")
-	out, err := b.testbed(ctx, "up", "--only", "api,gitea,git").Output()
+	out, err := b.testbed(ctx, "up", "--only", strings.Join(parts, ",")).Output()
 	if err != nil {
 		return fmt.Errorf("bring up the testbed: %w", err)
 	}
-	if b.bed, err = parseTestbed(out); err != nil {
+	if b.bed, err = parseTestbed(out, parts); err != nil {
 		return err
 	}
 	return b.connect(ctx)
@@ -75,8 +91,8 @@ func (b *bench) testbed(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// parseTestbed reads what `testbed up` printed for a shell.
-func parseTestbed(printed []byte) (testbed, error) {
+// parseTestbed reads what `testbed up` printed for a shell of these parts.
+func parseTestbed(printed []byte, parts []string) (testbed, error) {
 	vars := map[string]string{}
 	lines := bufio.NewScanner(bytes.NewReader(printed))
 	for lines.Scan() {
@@ -84,16 +100,12 @@ func parseTestbed(printed []byte) (testbed, error) {
 		vars[name] = strings.Trim(value, "'")
 	}
 	var t testbed
-	for name, to := range map[string]*string{
-		"KUBECONFIG":          &t.kubeconfig,
-		"TESTBED_GITEA_URL":   &t.giteaURL,
-		"TESTBED_GITEA_USER":  &t.giteaUser,
-		"TESTBED_GITEA_TOKEN": &t.giteaToken,
-		"TESTBED_GIT_URL":     &t.gitURL,
-		"TESTBED_GIT_ROOT":    &t.gitRoot,
-	} {
-		if *to = vars[name]; *to == "" {
-			return t, fmt.Errorf("the testbed did not say %s", name)
+	variables := t.variables()
+	for _, part := range parts {
+		for name, to := range variables[part] {
+			if *to = vars[name]; *to == "" {
+				return t, fmt.Errorf("the testbed did not say %s", name)
+			}
 		}
 	}
 	return t, nil
@@ -112,13 +124,18 @@ func (b *bench) connect(ctx context.Context) error {
 		return fmt.Errorf("install Keptn's kinds: %w", err)
 	}
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, gitopsv1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, gitopsv1alpha1.AddToScheme, metricsv1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return fmt.Errorf("build scheme: %w", err)
 		}
 	}
-	if b.kube, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+	if b.kube, err = client.NewWithWatch(config, client.Options{Scheme: scheme}); err != nil {
 		return fmt.Errorf("make a client: %w", err)
 	}
+	secured, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	b.apiMetrics = func(ctx context.Context) (families, error) { return scrape(ctx, secured, config.Host+"/metrics") }
 	return b.askVersions(ctx, config)
 }
