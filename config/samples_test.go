@@ -60,11 +60,21 @@ func TestSamplesAndExamplesAreWhatTheAPIServerAccepts(t *testing.T) {
 }
 
 func TestMetricsKindsAreAcceptedAndRefusedAsKeptnDoes(t *testing.T) {
+	tryCases(t, "testdata/metrics.yaml", "metrics.keptn.sh/v1", "metrics.keptn.sh/v1beta1")
+}
+
+func TestGitOpsKindsAreAcceptedAndRefused(t *testing.T) {
+	tryCases(t, "testdata/gitops.yaml", "gitops.keptn.sh/v1alpha1")
+}
+
+// tryCases tries each case of a file in each of the versions.
+func tryCases(t *testing.T, file string, versions ...string) {
+	t.Helper()
 	schemas := readSchemas(t)
-	for _, tc := range documents(t, "testdata/metrics.yaml") {
-		for _, version := range []string{"v1", "v1beta1"} {
+	for _, tc := range documents(t, file) {
+		for _, version := range versions {
 			t.Run(fmt.Sprint(tc["case"], " in ", version), func(t *testing.T) {
-				s, ok := schemas[fmt.Sprintf("metrics.keptn.sh/%s %s", version, tc["kind"])]
+				s, ok := schemas[fmt.Sprintf("%s %s", version, tc["kind"])]
 				if !ok {
 					t.Fatalf("there is no %s in %s", tc["kind"], version)
 				}

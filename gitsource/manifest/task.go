@@ -76,6 +76,9 @@ func (d *decoder) inline(root *yaml.Node, path string, task map[string]any) {
 	path = child(path, "container")
 	var c corev1.Container
 	data, err := json.Marshal(given)
+	if err == nil {
+		err = refuseEndless(data)
+	}
 	if err != nil {
 		d.point(root, path, "%s: %s", path, err)
 		return

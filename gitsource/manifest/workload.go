@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -61,12 +62,27 @@ type identity struct {
 	} `json:"metadata"`
 }
 
+// endless is a quantity whose exponent Kubernetes' parser counts through: it takes
+// minutes for 1e-999999999.
+var endless = regexp.MustCompile(`"[+-]?[0-9.]+[eE][+-]?[0-9]{3,}"`)
+
+// refuseEndless refuses JSON with a quantity that could not be read in time.
+func refuseEndless(data []byte) error {
+	if found := endless.Find(data); found != nil {
+		return fmt.Errorf("%s is no quantity: its exponent can have two digits at most", found)
+	}
+	return nil
+}
+
 // workloadOf reads an object; ok is false if it is no workload.
 func workloadOf(id identity, data []byte) (w Workload, ok bool, err error) {
 	if id.APIVersion != appsv1.SchemeGroupVersion.String() {
 		return Workload{}, false, nil
 	}
 	w = Workload{Kind: id.Kind, Namespace: id.Metadata.Namespace, Name: id.Metadata.Name}
+	if err := refuseEndless(data); err != nil {
+		return w, false, err
+	}
 	switch id.Kind {
 	case "Deployment":
 		var o appsv1.Deployment

@@ -1,9 +1,8 @@
 package v1alpha1
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
+	"regexp"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -43,7 +42,9 @@ type LifecycleSpec struct {
 	// +optional
 	// +kubebuilder:default="2m"
 	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="matchTimeout has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"
 	MatchTimeout *metav1.Duration `json:"matchTimeout,omitempty"`
 
 	// RolloutTimeout is how long a rollout may take before it has failed.
@@ -51,7 +52,9 @@ type LifecycleSpec struct {
 	// +optional
 	// +kubebuilder:default="5m"
 	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="rolloutTimeout has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"
 	RolloutTimeout *metav1.Duration `json:"rolloutTimeout,omitempty"`
 
 	// Params are the texts that its policies read as params.<name>, where they
@@ -67,8 +70,7 @@ type LifecycleSpec struct {
 type Checks struct {
 	// Tasks to run: the name of a KeptnTaskDefinition, or one written in place.
 	// +optional
-	// +kubebuilder:validation:Schemaless
-	// +kubebuilder:pruning:PreserveUnknownFields
+	// +listType=atomic
 	Tasks []Task `json:"tasks,omitempty"`
 
 	// Policies to evaluate, by the name of their SLOPolicy.
@@ -87,7 +89,9 @@ type PostDeployment struct {
 	// Default 0.
 	// +optional
 	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="soak has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"
 	Soak *metav1.Duration `json:"soak,omitempty"`
 
 	Checks `json:",inline"`
@@ -97,8 +101,7 @@ type PostDeployment struct {
 type Promotion struct {
 	// Tasks to run: the name of a KeptnTaskDefinition, or one written in place.
 	// +optional
-	// +kubebuilder:validation:Schemaless
-	// +kubebuilder:pruning:PreserveUnknownFields
+	// +listType=atomic
 	Tasks []Task `json:"tasks,omitempty"`
 }
 
@@ -106,27 +109,46 @@ type Promotion struct {
 // KeptnTaskDefinition, or an object with a name and, for a task written in
 // place, its container. A structural schema cannot say so, so that the CRD
 // leaves tasks open and the manifest parser checks them.
+//
+// +kubebuilder:validation:Type=""
+// +kubebuilder:pruning:PreserveUnknownFields
 type Task struct {
 	// Name of the KeptnTaskDefinition, or of the task written in place.
-	Name string `json:"name"`
+	Name string `json:"-"`
 
 	// Container to run, for a task written in place.
-	// +optional
-	Container *corev1.Container `json:"container,omitempty"`
+	Container *corev1.Container `json:"-"`
 }
 
-// UnmarshalJSON reads the object, or the bare name.
+// MarshalJSON writes the object, or the bare name where there is no container.
+func (t Task) MarshalJSON() ([]byte, error) {
+	if t.Container == nil {
+		return json.Marshal(t.Name)
+	}
+	return json.Marshal(map[string]any{"name": t.Name, "container": t.Container})
+}
+
+// endless is a quantity whose exponent takes for ever to be read, as 1e-999999999.
+var endless = regexp.MustCompile(`"[+-]?[0-9.]+[eE][+-]?[0-9]{3,}"`)
+
+// UnmarshalJSON reads the object, or the bare name. What is neither a name nor a
+// container is left out and no error: an API server that leaves tasks open accepts
+// it, and one Lifecycle that cannot be read would keep all others from being listed.
 func (t *Task) UnmarshalJSON(data []byte) error {
-	if data = bytes.TrimSpace(data); len(data) > 0 && data[0] == '"' {
-		*t = Task{}
-		return json.Unmarshal(data, &t.Name)
+	*t = Task{}
+	if json.Unmarshal(data, &t.Name) == nil {
+		return nil
 	}
-	type object Task
-	var o object
-	if err := json.Unmarshal(data, &o); err != nil {
-		return fmt.Errorf("a task is the name of a KeptnTaskDefinition, or an object with name and container: %w", err)
+	var object struct{ Name, Container json.RawMessage }
+	var container *corev1.Container
+	if json.Unmarshal(data, &object) == nil {
+		if json.Unmarshal(object.Name, &t.Name) != nil {
+			t.Name = ""
+		}
+		if !endless.Match(object.Container) && json.Unmarshal(object.Container, &container) == nil {
+			t.Container = container
+		}
 	}
-	*t = Task(o)
 	return nil
 }
 
@@ -178,6 +200,7 @@ type LifecycleStatus struct {
 	// UnmatchedSince is when the newest pod template was written that no commit
 	// explains.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	UnmatchedSince *metav1.Time `json:"unmatchedSince,omitempty"`
 
 	// Delivery is the newest delivery of the app.
@@ -211,6 +234,7 @@ type WorkloadStatus struct {
 
 	// Since is when that template was written to the workload.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	Since *metav1.Time `json:"since,omitempty"`
 
 	// Commit is the commit that the template was tied to; empty where none
@@ -235,9 +259,11 @@ type AppCommit struct {
 	SHA string `json:"sha"`
 
 	// CommittedAt is the committer's time.
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	CommittedAt metav1.Time `json:"committedAt"`
 
 	// SeenAt is when the commit was first looked at.
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	SeenAt metav1.Time `json:"seenAt"`
 
 	// ChangesWorkloads says whether the commit renders another pod template than
@@ -257,6 +283,7 @@ type ReportedStatus struct {
 	// +optional
 	Description string `json:"description,omitempty"`
 	// Time of the fact that was reported.
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	Time metav1.Time `json:"time"`
 }
 

@@ -1,8 +1,10 @@
 package v1alpha1
 
-// Period is a span of time, as 90m, 1h30m, 7d or 4w. A day has 24 hours.
+// Period is a span of time, as 90m, 1h30m, 7d or 4w. A day has 24 hours. There are at
+// most 999w, 9999d, 99999h, 9999999m and 99999999s in it, which is far from what a
+// number of nanoseconds can hold.
 //
-// +kubebuilder:validation:Pattern="^([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
+// +kubebuilder:validation:Pattern="^([0-9]{1,3}w)?([0-9]{1,4}d)?([0-9]{1,5}h)?([0-9]{1,7}m)?([0-9]{1,8}s)?$"
 // +kubebuilder:validation:MinLength=2
 // +kubebuilder:validation:MaxLength=32
 type Period string

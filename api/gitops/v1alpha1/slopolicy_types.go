@@ -66,14 +66,18 @@ type SLOPolicySpec struct {
 	// +optional
 	// +kubebuilder:default="2m"
 	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="timeout has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
 
 	// Interval between two measurements, where there are several.
 	// +optional
 	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="interval has to be 1s at least"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="interval has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"
 	Interval *metav1.Duration `json:"interval,omitempty"`
 
 	// Count is how often is measured. The verdict is that of the worst
@@ -140,7 +144,9 @@ type Metric struct {
 	// age that the provider itself still counts as current.
 	// +optional
 	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="maxAge has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"
 	MaxAge *metav1.Duration `json:"maxAge,omitempty"`
 
 	// Baseline says what baseline.<name> is. Default: the same question as of the
@@ -162,7 +168,9 @@ type Window struct {
 	// Duration of the window.
 	// +optional
 	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="duration has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"
 	Duration *metav1.Duration `json:"duration,omitempty"`
 
 	// Since is the begin of the window: rollout is when the rollout was complete.
@@ -174,7 +182,9 @@ type Window struct {
 	// seconds.
 	// +optional
 	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="step has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"
 	Step *metav1.Duration `json:"step,omitempty"`
 }
 

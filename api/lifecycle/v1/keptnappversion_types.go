@@ -32,6 +32,7 @@ type KeptnWorkloadRef struct {
 
 	// AppliedAt is when that template was written to the workload.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	AppliedAt *metav1.Time `json:"appliedAt,omitempty"`
 }
 
@@ -73,6 +74,7 @@ type Commit struct {
 
 	// AuthoredAt is the author's time: where lead time begins.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	AuthoredAt metav1.Time `json:"authoredAt,omitempty"`
 
 	// Trailers of the message, by their keys in lower case.
@@ -126,6 +128,7 @@ type KeptnAppVersionSpec struct {
 	// Revision counts deliveries of the same version, from 1.
 	// +optional
 	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=0
 	Revision uint `json:"revision,omitempty"`
 
 	// PreviousVersion is the version that was delivered before.
@@ -152,6 +155,7 @@ type KeptnAppVersionSpec struct {
 	// RolloutStartedAt is when the commit's pod template was first written to one
 	// of the workloads.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	RolloutStartedAt *metav1.Time `json:"rolloutStartedAt,omitempty"`
 
 	// Adopted says that the rollout was there before its GitSource was: it is
@@ -161,10 +165,18 @@ type KeptnAppVersionSpec struct {
 
 	// RolloutTimeout is how long the rollout may take. Default 5m.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="rolloutTimeout has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"
 	RolloutTimeout *metav1.Duration `json:"rolloutTimeout,omitempty"`
 
 	// Soak is the time between the end of the rollout and the first check.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="soak has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"
 	Soak *metav1.Duration `json:"soak,omitempty"`
 
 	// Problem says why the lifecycle of the commit could not be read. A delivery
@@ -211,9 +223,11 @@ type ItemStatus struct {
 	Name string `json:"name,omitempty"`
 	// StartTime of the check.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	StartTime metav1.Time `json:"startTime,omitempty"`
 	// EndTime of the check.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	EndTime metav1.Time `json:"endTime,omitempty"`
 }
 
@@ -231,9 +245,11 @@ type PhaseRecord struct {
 	Message string `json:"message,omitempty"`
 	// StartTime of the phase.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	StartTime *metav1.Time `json:"startTime,omitempty"`
 	// EndTime of the phase.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	EndTime *metav1.Time `json:"endTime,omitempty"`
 }
 
@@ -281,16 +297,22 @@ type KeptnAppVersionStatus struct {
 
 	// StartTime of the delivery.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	StartTime metav1.Time `json:"startTime,omitempty"`
 
 	// EndTime of the delivery: when it succeeded, failed, or was superseded.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	EndTime metav1.Time `json:"endTime,omitempty"`
 
 	// LeadTime is the time from the commit's author time to the end of a
 	// successful delivery; absent where the delivery failed, or where the clocks
 	// disagree so much that it would be negative.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s')",message="leadTime has to be a duration of 292 years at most"
 	LeadTime *metav1.Duration `json:"leadTime,omitempty"`
 }
 

@@ -85,11 +85,13 @@ type PreviousDelivery struct {
 
 	// RolloutFinishedAt is when its rollout was complete.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	RolloutFinishedAt *metav1.Time `json:"rolloutFinishedAt,omitempty"`
 
 	// EvaluatedAt is when its metrics were asked for: the same questions are asked
 	// again as of then.
 	// +required
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	EvaluatedAt metav1.Time `json:"evaluatedAt"`
 
 	// Measurements of then, of the metrics that are defined as they were. They
@@ -120,10 +122,12 @@ type Rollout struct {
 
 	// StartedAt is when the rollout began.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	StartedAt *metav1.Time `json:"startedAt,omitempty"`
 
 	// FinishedAt is when it was complete.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	FinishedAt *metav1.Time `json:"finishedAt,omitempty"`
 }
 
@@ -144,14 +148,20 @@ type Measurement struct {
 	// From is the begin of the window that was asked about. It is absent where an
 	// instant was.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	From *metav1.Time `json:"from,omitempty"`
 
 	// At is the instant that was asked about, and the end of the window.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	At *metav1.Time `json:"at,omitempty"`
 
 	// Step between two samples of the window.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s')",message="step has to be a duration of 292 years at most"
 	Step *metav1.Duration `json:"step,omitempty"`
 
 	// Value in decimal, or NaN; absent where there was no data, or several series
@@ -175,6 +185,12 @@ type Measurement struct {
 	// +optional
 	// +listType=atomic
 	Lines []string `json:"lines,omitempty"`
+
+	// Warnings are the provider's own remarks, such as that an answer is partial.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=5
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // SLOStatus is what was found of an objective.
@@ -203,6 +219,7 @@ type SLOStatus struct {
 // RepeatedVerdict is one of several measurements.
 type RepeatedVerdict struct {
 	// At is when was measured.
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	At metav1.Time `json:"at"`
 	// Verdict of the measurement.
 	Verdict Verdict `json:"verdict"`
@@ -296,14 +313,17 @@ type KeptnEvaluationStatus struct {
 
 	// EvaluatedAt is the time that the metrics were asked for.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	EvaluatedAt *metav1.Time `json:"evaluatedAt,omitempty"`
 
 	// StartTime of the evaluation.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	StartTime metav1.Time `json:"startTime,omitempty"`
 
 	// EndTime of the evaluation.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	EndTime metav1.Time `json:"endTime,omitempty"`
 }
 

@@ -22,10 +22,12 @@ type ObjectReference struct {
 type Timeframe struct {
 	// From is where the window begins.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	From metav1.Time `json:"from,omitempty,omitzero"`
 
 	// To is where the window ends.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	To metav1.Time `json:"to,omitempty,omitzero"`
 
 	// Recent is the length of a window that ends when the Analysis begins, as 5m.
@@ -33,6 +35,7 @@ type Timeframe struct {
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern="^(0|([0-9]+(\\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h')",message="recent has to be at most 8760h, which is a year: write it in h, m and s"
 	Recent metav1.Duration `json:"recent,omitempty,omitzero"`
 }
 
@@ -61,6 +64,7 @@ type AnalysisSpec struct {
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="timeout has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
 }
 
@@ -111,6 +115,7 @@ type AnalysisStatus struct {
 
 	// StartTime is when the Analysis began.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	StartTime metav1.Time `json:"startTime,omitempty,omitzero"`
 
 	// Raw is the result in JSON, objective by objective.

@@ -71,29 +71,34 @@ type Target struct {
 	Warning *Operator `json:"warning,omitempty"`
 }
 
-// OperatorValue is a number that a value is compared with.
+// OperatorValue is a number that a value is compared with. Its exponent has two
+// digits at most, as Kubernetes takes for ever to read a quantity of 1e-999999999.
 type OperatorValue struct {
 	// FixedValue is the number, as 600, "0.5", 3m or 1k.
 	// +required
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="string(self).matches('^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]{1,2}|[KMGTPE]i|[numkMGTPE])?$') && isQuantity(string(self))",message="fixedValue has to be a number, as 600, 0.5, 3m or 1k, with at most two digits after an e"
 	FixedValue resource.Quantity `json:"fixedValue"`
 }
 
-// RangeValue is a range of numbers, both ends included.
+// RangeValue is a range of numbers, both ends included. Their exponents are looked at
+// before they are compared, for the same reason as in OperatorValue.
 //
-// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self.lowBound)) || !isQuantity(string(self.highBound)) || quantity(string(self.lowBound)).isLessThan(quantity(string(self.highBound)))",message="lower bound of the range needs to be smaller than higher bound: exchange lowBound and highBound"
+// +kubebuilder:validation:XValidation:rule="!string(self.lowBound).matches('^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]{1,2}|[KMGTPE]i|[numkMGTPE])?$') || !string(self.highBound).matches('^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]{1,2}|[KMGTPE]i|[numkMGTPE])?$') || quantity(string(self.lowBound)).isLessThan(quantity(string(self.highBound)))",message="lower bound of the range needs to be smaller than higher bound: exchange lowBound and highBound"
 type RangeValue struct {
 	// LowBound is the lowest number in the range.
 	// +required
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="string(self).matches('^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]{1,2}|[KMGTPE]i|[numkMGTPE])?$') && isQuantity(string(self))",message="lowBound has to be a number, as 600, 0.5, 3m or 1k, with at most two digits after an e"
 	LowBound resource.Quantity `json:"lowBound"`
 
 	// HighBound is the highest number in the range.
 	// +required
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="string(self).matches('^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]{1,2}|[KMGTPE]i|[numkMGTPE])?$') && isQuantity(string(self))",message="highBound has to be a number, as 600, 0.5, 3m or 1k, with at most two digits after an e"
 	HighBound resource.Quantity `json:"highBound"`
 }
 

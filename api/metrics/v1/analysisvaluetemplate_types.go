@@ -33,6 +33,7 @@ type AnalysisValueTemplateSpec struct {
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="step has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"
 	Step *metav1.Duration `json:"step,omitempty"`
 }
 

@@ -104,6 +104,7 @@ type KeptnMetricStatus struct {
 
 	// LastUpdated is the time of the newest query, failed or not.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	LastUpdated metav1.Time `json:"lastUpdated,omitempty,omitzero"`
 
 	// ErrMsg says why the newest query failed; empty where it did not.
@@ -130,6 +131,7 @@ type IntervalResult struct {
 
 	// LastUpdated is the time of the query.
 	// +required
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	LastUpdated metav1.Time `json:"lastUpdated"`
 
 	// ErrMsg says why the query failed; empty where it did not.

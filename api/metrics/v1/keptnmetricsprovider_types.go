@@ -83,10 +83,12 @@ type KeptnMetricsProviderSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!self.exists(name, name.lowerAscii() in ['authorization', 'cookie', 'host', 'content-length'])",message="headers cannot set Authorization, Cookie, Host or Content-Length: put credentials in a Secret and name it in secretKeyRef"
 	Headers map[string]string `json:"headers,omitempty"`
 
-	// Timeout of one query, retries included. Default 20s.
+	// Timeout of one query, retries included, at most 2m. Default 20s.
 	// +optional
 	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('2m') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="timeout of one query, retries included, has to be between 1ms and 2m: write one as 20s"
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
 
 	// Limits are how much the provider is asked at most.
