@@ -61,6 +61,10 @@ func (c *compiler) compile() *Policy {
 		return nil
 	}
 	c.env = env
+	if c.policy.makers, err = newMakers(env.Env); err != nil {
+		c.problem("spec.metrics", "%v", err)
+		return nil
+	}
 	for i, v := range c.spec.Variables {
 		c.variable(i, v)
 	}
@@ -203,7 +207,7 @@ func (c *compiler) plan(e *expression) error {
 		return fmt.Errorf("estimating the cost: %w", err)
 	}
 	e.cost = estimate.Max
-	guards := &guards{expression: e, functions: c.policy.functions}
+	guards := c.policy.newGuards(e)
 	opts := []cel.ProgramOption{
 		cel.CustomDecoratorV2(guards.decorate),
 		cel.OptimizeRegex(interpreter.MatchesRegexOptimization),

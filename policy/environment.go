@@ -15,6 +15,7 @@ const (
 	maxExpressionLength = 4096
 	maxNesting          = 100
 	maxLoopNesting      = 3
+	maxRegex            = 1000 // instructions of a regular expression's program
 )
 
 // interruptEvery is after how many iterations a loop looks at its context.
@@ -41,6 +42,7 @@ func newEnvironment(names namespace, functions map[string]*function) (*environme
 		cel.EnableMacroCallTracking(),
 		cel.ParserExpressionSizeLimit(maxExpressionLength),
 		cel.ParserRecursionLimit(maxNesting),
+		cel.RegexProgramSizeLimit(maxRegex),
 		cel.ASTValidators(
 			cel.ValidateDurationLiterals(),
 			cel.ValidateTimestampLiterals(),

@@ -7,7 +7,7 @@ import (
 )
 
 // Evaluate judges the input. It never fails: what cannot be decided, also because
-// ctx is done or a cost limit is reached, is inconclusive.
+// ctx is done or a limit of cost or memory is reached, is inconclusive.
 func (p *Policy) Evaluate(ctx context.Context, in Input) Verdict {
 	return newRun(ctx, p, in).judge()
 }

@@ -78,7 +78,7 @@ type explained struct {
 
 // tracked plans an expression so that it notes every value.
 func (p *Policy) tracked(e *expression) (cel.Program, error) {
-	guards := &guards{expression: e, functions: p.functions}
+	guards := p.newGuards(e)
 	return p.env.Program(e.checked,
 		cel.CustomDecoratorV2(guards.decorate),
 		cel.EvalOptions(cel.OptTrackState),

@@ -24,6 +24,8 @@ type function struct {
 	// list, the bytes of a text, and 1 for the rest. The estimate and the meter of
 	// the evaluation both follow it.
 	cost func(sizes []uint64) uint64
+	// steps is what a call costs in an evaluation beside, where its arguments say so.
+	steps func(args []ref.Val) uint64
 	// check finds a mistake in the arguments that are literal texts, which are nil
 	// where they are not, and says in which.
 	check func(args []*string) (int, error)
@@ -58,7 +60,7 @@ func functions() map[string]*function {
 			},
 		},
 		{
-			name: "glob", member: true, call: glob, check: checkGlob, cost: product,
+			name: "glob", member: true, call: glob, check: checkGlob, cost: product, steps: globSteps,
 			overloads: []overload{{"string_glob", []*cel.Type{str, str}, cel.BoolType}},
 		},
 		{
@@ -165,15 +167,64 @@ func glob(args ...ref.Val) ref.Val {
 		if err := validGlob(pattern); err != nil {
 			return nil, err
 		}
+		if len(path) > maxGlobPath {
+			return nil, fmt.Errorf("a text of %d bytes is no path: the limit is %d", len(path), maxGlobPath)
+		}
 		return types.Bool(doublestar.MatchUnvalidated(pattern, path)), nil
 	})
 }
 
+// What a glob may be at most. Each of the alternatives that its braces stand for is
+// held against the path, and their number is the product of those of all braces.
+const (
+	maxGlob         = 1024 // bytes
+	maxGlobPath     = 4096 // bytes of the path, as in Linux
+	maxAlternatives = 64
+)
+
 func validGlob(pattern string) error {
-	if !doublestar.ValidatePattern(pattern) {
-		return fmt.Errorf("%q is no pattern of paths: write it as in db/migrations/**, with [ and { closed", pattern)
+	switch {
+	case len(pattern) > maxGlob:
+		return fmt.Errorf("the pattern has %d bytes, and the limit is %d: write several globs", len(pattern), maxGlob)
+	case !doublestar.ValidatePattern(pattern):
+		return fmt.Errorf("%q is no pattern of paths: write it as in db/migrations/**, with [ and { closed", shorten(pattern, maxText))
+	case alternatives(pattern) > maxAlternatives:
+		return fmt.Errorf("%q has too many alternatives, more than %d: write several globs", shorten(pattern, maxText), maxAlternatives)
 	}
 	return nil
+}
+
+// globSteps is the cost of all alternatives but the first, which is in every call's.
+func globSteps(args []ref.Val) uint64 {
+	pattern, ok := args[1].(types.String)
+	if !ok || validGlob(string(pattern)) != nil {
+		return 0
+	}
+	return multiplyCost(uint64(alternatives(string(pattern))-1), product([]uint64{sizeOf(args[0]), sizeOf(pattern)}))
+}
+
+// alternatives is how many patterns without braces a pattern stands for at most, or
+// more than maxAlternatives.
+func alternatives(pattern string) int {
+	all := 1
+	var open []int // the alternatives of each open brace so far
+	for i := 0; i < len(pattern) && all <= maxAlternatives; i++ {
+		switch c := pattern[i]; {
+		case c == '\\':
+			i++
+		case c == '{':
+			open = append(open, 1)
+		case c == ',' && len(open) > 0:
+			open[len(open)-1]++
+		case c == '}' && len(open) > 0:
+			all *= open[len(open)-1]
+			open = open[:len(open)-1]
+		}
+	}
+	for _, n := range open {
+		all = min(all*n, maxAlternatives+1)
+	}
+	return all
 }
 
 func checkGlob(args []*string) (int, error) {

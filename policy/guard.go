@@ -32,10 +32,20 @@ func undecided(id int64, format string, args ...any) ref.Val {
 type guards struct {
 	expression *expression
 	functions  map[string]*function
+	makers     map[string]maker
+	appended   map[int64]bool
+}
+
+// newGuards are the guards for a program of an expression.
+func (p *Policy) newGuards(e *expression) *guards {
+	return &guards{e, p.functions, p.makers, appended(e.checked.NativeRep())}
 }
 
 // decorate implements interpreter.InterpretableDecoratorV2.
 func (g *guards) decorate(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
+	if v, ok := i.(interpreter.InterpretableConstructor); ok && !g.appended[v.ID()] {
+		return &madeValue{v}, nil
+	}
 	call, ok := i.(interpreter.InterpretableCall)
 	if !ok {
 		return i, nil
@@ -43,6 +53,7 @@ func (g *guards) decorate(i interpreter.InterpretableV2) (interpreter.Interpreta
 	if f, ok := g.functions[call.Function()]; ok {
 		call = newSizedCall(call, f)
 	}
+	call = g.newMadeCall(call)
 	if call.Function() == overloads.Size && len(call.Args()) == 1 {
 		call = &sizeCall{call, call.Args()[0]}
 	}

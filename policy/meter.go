@@ -71,6 +71,9 @@ func (c *sizedCall) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 		sizes[i] = sizeOf(args[i])
 	}
 	spend(frame, c.function.cost(sizes))
+	if c.function.steps != nil {
+		spend(frame, c.function.steps(args))
+	}
 	return types.LabelErrNode(c.ID(), c.function.call(args...))
 }
 
@@ -83,6 +86,8 @@ func (c *sizedCall) Eval(vars interpreter.Activation) ref.Val {
 func sizeOf(v ref.Val) uint64 {
 	switch v := v.(type) {
 	case types.String:
+		return uint64(len(v))
+	case types.Bytes:
 		return uint64(len(v))
 	case traits.Lister:
 		if n, ok := v.Size().(types.Int); ok {
@@ -103,12 +108,14 @@ func spend(frame *interpreter.ExecutionFrame, units uint64) {
 func (r *run) spend(units uint64) {
 	r.spent = addCost(r.spent, units)
 	if r.spent > r.policy.costLimit {
-		panic(interpreter.EvalCancelledError{Message: "cost limit reached", Cause: interpreter.CostLimitExceeded})
+		panic(interpreter.EvalCancelledError{Message: overLimit, Cause: interpreter.CostLimitExceeded})
 	}
 }
 
-// isOverLimit says whether an evaluation was ended by spend.
-func isOverLimit(err error) bool {
+// isOverLimit says whether an evaluation was ended by spend or by take, and by which
+// limit.
+func isOverLimit(err error) (limit string, is bool) {
 	var cancelled interpreter.EvalCancelledError
-	return errors.As(err, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded
+	is = errors.As(err, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded
+	return cancelled.Message, is
 }

@@ -32,6 +32,7 @@ type Policy struct {
 	costLimit uint64
 	symbols   map[string]*symbol
 	functions map[string]*function
+	makers    map[string]maker
 	readings  []reading         // of the metrics
 	defaults  map[string]string // of the params
 	variables []*expression

@@ -162,12 +162,20 @@ func literalString(e ast.Expr) (string, bool) {
 // so that its estimated cost is a true bound.
 func scalarsOnly(checked *cel.Ast) bool {
 	for _, t := range checked.NativeRep().TypeMap() {
-		switch t.Kind() {
-		case types.BoolKind, types.DoubleKind, types.IntKind, types.UintKind,
-			types.DurationKind, types.TimestampKind, types.NullTypeKind:
-		default:
+		if !isScalar(t.Kind()) {
 			return false
 		}
 	}
 	return true
+}
+
+// isScalar says whether values of a kind are of a fixed size.
+func isScalar(kind types.Kind) bool {
+	switch kind {
+	case types.BoolKind, types.DoubleKind, types.IntKind, types.UintKind,
+		types.DurationKind, types.TimestampKind, types.NullTypeKind:
+		return true
+	default:
+		return false
+	}
 }

@@ -21,6 +21,7 @@ type run struct {
 	found     map[*symbol]ref.Val                      // by once
 	commit    *commitView                              // by commitView
 	spent     uint64                                   // on the expression that is being evaluated, without variables
+	made      uint64                                   // bytes of the texts and lists that expressions made
 	track     func(e *expression) (cel.Program, error) // nil unless it explains
 	states    map[*expression]interpreter.EvalState
 }
@@ -133,8 +134,8 @@ func reason(err error) error {
 	if errors.As(err, &why) {
 		return why
 	}
-	if isOverLimit(err) {
-		return &undecidedError{what: overLimit}
+	if limit, is := isOverLimit(err); is {
+		return &undecidedError{what: limit}
 	}
 	return &undecidedError{what: err.Error()}
 }

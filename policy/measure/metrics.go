@@ -32,6 +32,7 @@ func (p *plan) metric(m v1alpha1.Metric) *question {
 		return p.add(Record{For: Metrics, Name: m.Name, KeptnMetric: m.KeptnMetric.Name}, metric.Query{At: p.subject.Now}, nil)
 	}
 	query, err := p.query(m)
+	query.Lines = true
 	return p.add(Record{For: Metrics, Name: m.Name, Provider: provider(m.Provider)}, query, err)
 }
 
@@ -149,12 +150,8 @@ func (m measurement) value() policy.Value {
 	case m.err != nil:
 		return policy.NoData(absence(m.err))
 	}
-	series := make([]policy.Series, len(m.result.Series))
-	for i, s := range m.result.Series {
-		series[i] = policy.Series{Labels: s.Labels, Value: s.Last().Value, Samples: s.Samples}
-	}
 	m.record.Value = m.text()
-	return policy.Vector(series)
+	return policy.Measured(m.result)
 }
 
 // text is the number that the policy will read.

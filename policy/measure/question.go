@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/keptn/gitops/policy/metric"
+	"github.com/keptn/gitops/policy/metric/connect"
 )
 
 // maxSteps is how many samples of a series one query asks for. Prometheus refuses
@@ -94,7 +95,9 @@ func (q *question) answerParts(ctx context.Context, ask Ask) (metric.Result, err
 		if err != nil && !errors.Is(err, metric.ErrNoData) {
 			return metric.Result{}, err
 		}
-		joined.add(result)
+		if joined.add(result); joined.samples > connect.MaxSamples {
+			return metric.Result{}, fmt.Errorf("%w: the parts of the window yield more than %d samples: aggregate them, or take a longer step", metric.ErrTooManySeries, connect.MaxSamples)
+		}
 	}
 	return joined.result, nil
 }
@@ -120,6 +123,8 @@ func partsOf(q metric.Query) []metric.Query {
 type joined struct {
 	result metric.Result
 	index  map[string]int // of the series with these labels
+	// samples is how many there are in all series.
+	samples int
 }
 
 func (j *joined) add(part metric.Result) {
@@ -139,6 +144,7 @@ func (j *joined) add(part metric.Result) {
 			// The sample between two parts is in both.
 			if len(all) == 0 || sample.Time.After(all[len(all)-1].Time) {
 				all = append(all, sample)
+				j.samples++
 			}
 		}
 		j.result.Series[i].Samples = all

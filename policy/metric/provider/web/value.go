@@ -22,6 +22,7 @@ import (
 const (
 	maxExpressionLength = 4096
 	maxNesting          = 100
+	maxLoopNesting      = 3 // of loops, also of those over the result of another
 	maxCost             = 1_000_000
 	interruptEvery      = 100
 )
@@ -39,6 +40,7 @@ func compileValue(expression string) (*value, error) {
 		cel.CrossTypeNumericComparisons(true),
 		cel.ParserExpressionSizeLimit(maxExpressionLength),
 		cel.ParserRecursionLimit(maxNesting),
+		cel.ASTValidators(cel.ValidateComprehensionNestingLimit(maxLoopNesting)),
 		ext.Strings(),
 		ext.Math(),
 	)

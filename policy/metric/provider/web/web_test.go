@@ -275,6 +275,7 @@ func TestAProviderThatCannotBeIsRefused(t *testing.T) {
 		"Syntax":      {"An expression that does not parse.", metricsv1.HTTPProvider{Value: "body."}, "http.value"},
 		"Name":        {"It sees the answer alone.", metricsv1.HTTPProvider{Value: "secret.password"}, "secret"},
 		"Join":        {"It cannot fill the memory.", metricsv1.HTTPProvider{Value: `body.map(x, x.join(body))`}, "join"},
+		"Loops":       {"Lists that hold lists twice, 40 times over, take for ever to compare.", metricsv1.HTTPProvider{Value: "body" + strings.Repeat(".map(x, [x, x])", 40) + " == []"}, "nesting limit"},
 		"Format":      {"Not by a format.", metricsv1.HTTPProvider{Value: `"%s%s".format([body, body])`}, "format"},
 		"Replace":     {"Nor by a replacement.", metricsv1.HTTPProvider{Value: `body.a.replace("", body.b)`}, "replace"},
 		"ReplaceLong": {"Nor by one that is longer.", metricsv1.HTTPProvider{Value: `body.a.replace("a", "aa")`}, "replace"},
