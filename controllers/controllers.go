@@ -99,14 +99,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		Client: c, Clock: wall, Events: mgr.GetEventRecorder("keptn-gitsource"),
 		Repositories: repositories, Reporter: reporter,
 	}
-	values := metrics.NewValues(c)
-	providers, err := provider.New(c, fabric.New(metricprovider.Open), wall, o.Providers)
-	if err != nil {
-		return err
-	}
-	reconcilers := []interface {
-		SetupWithManager(ctrl.Manager, controller.Options) error
-	}{
+	if err := register(mgr, o.Concurrent,
 		sources,
 		&gitops.PolicyReconciler{Client: c},
 		&lifecycle.Reconciler{
@@ -117,34 +110,71 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 			Client: c, Clock: wall, Events: mgr.GetEventRecorder("keptnappversion-controller"),
 			Observers: observers(o),
 		},
-		&evaluation.Reconciler{
-			Client: c, Clock: wall, Events: mgr.GetEventRecorder("keptnevaluation-controller"),
-			Providers: providers, Metrics: values,
-		},
-		&metrics.MetricReconciler{
-			Client: c, Events: mgr.GetEventRecorder("keptnmetric-controller"),
-			Providers: providers, Values: values,
-		},
-		&metrics.AnalysisReconciler{
-			Client: c, Clock: wall, Events: mgr.GetEventRecorder("analysis-controller"),
-			Providers: providers, Foreign: !o.OneNamespace,
-		},
+	); err != nil {
+		return err
 	}
-	for _, r := range reconcilers {
-		if err := r.SetupWithManager(mgr, controller.Options{MaxConcurrentReconciles: o.Concurrent}); err != nil {
-			return fmt.Errorf("set up %T: %w", r, err)
-		}
+	if err := setupMetrics(mgr, o); err != nil {
+		return err
 	}
 	if o.Events != nil {
 		if err := mgr.Add(o.Events); err != nil {
 			return fmt.Errorf("set up CloudEvents: %w", err)
 		}
 	}
+	return mgr.Add(reporter)
+}
+
+// asking is how many objects of a kind are reconciled at a time that ask metrics
+// providers: they do little but wait.
+const asking = 64
+
+// setupMetrics registers what asks metrics providers, and what serves the answers.
+func setupMetrics(mgr ctrl.Manager, o Options) error {
+	wall := clock.RealClock{}
+	c := mgr.GetClient()
+	values := metrics.NewValues(c)
+	providers, err := provider.New(c, fabric.New(metricprovider.Open), wall, o.Providers)
+	if err != nil {
+		return err
+	}
+	if err := register(mgr, asking,
+		&evaluation.Reconciler{
+			Client: c, Clock: wall, Events: mgr.GetEventRecorder("keptnevaluation-controller"),
+			Providers: providers, Metrics: values,
+		},
+		&metrics.AnalysisReconciler{
+			Client: c, Clock: wall, Events: mgr.GetEventRecorder("analysis-controller"),
+			Providers: providers, Foreign: !o.OneNamespace,
+		},
+	); err != nil {
+		return err
+	}
+	if err := register(mgr, o.Concurrent, &metrics.MetricReconciler{
+		Client: c, Events: mgr.GetEventRecorder("keptnmetric-controller"),
+		Providers: providers, Values: values,
+	}); err != nil {
+		return err
+	}
 	o.Serving.Collectors = append(o.Serving.Collectors, metrics.NewCollector(c))
 	if err := serving.Setup(mgr, values, o.Serving); err != nil {
 		return fmt.Errorf("set up the serving of metrics: %w", err)
 	}
-	return mgr.Add(reporter)
+	return nil
+}
+
+// A registrar is a reconciler that registers itself.
+type registrar interface {
+	SetupWithManager(mgr ctrl.Manager, opts controller.Options) error
+}
+
+// register registers reconcilers, each of which works on so many objects at a time.
+func register(mgr ctrl.Manager, concurrent int, reconcilers ...registrar) error {
+	for _, r := range reconcilers {
+		if err := r.SetupWithManager(mgr, controller.Options{MaxConcurrentReconciles: concurrent}); err != nil {
+			return fmt.Errorf("set up %T: %w", r, err)
+		}
+	}
+	return nil
 }
 
 // observers tell of deliveries whoever is configured.

@@ -11,6 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
@@ -119,6 +120,42 @@ var _ = Describe("A KeptnMetric", Ordered, ContinueOnFailure, func() {
 		Eventually(valueOf(ctx, m)).Should(Equal("1"))
 	})
 
+	It("is measured at once when its provider comes, changes or goes, however long its interval", func(ctx context.Context) {
+		w.metrics.set("up", "1")
+		hourly := func(m *metricsv1.KeptnMetric) { m.Spec.Provider.Name, m.Spec.FetchIntervalSeconds = "later", 3600 }
+		m := w.keptnMetric(ctx, "up", "up", hourly)
+		Eventually(state(ctx, m, meta.ReadyCondition)).Should(HavePrefix("False ProviderNotFound: "))
+		later := &metricsv1.KeptnMetricsProvider{
+			ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "later"},
+			Spec:       metricsv1.KeptnMetricsProviderSpec{Type: metricsv1.Prometheus, TargetServer: serve(w.metrics)},
+		}
+		Expect(kube.Create(ctx, later)).To(Succeed())
+		Eventually(valueOf(ctx, m)).Should(Equal("1"))
+		other := &prometheus{answers: map[string][]answer{}}
+		other.set("up", "2")
+		later.Spec.TargetServer = serve(other)
+		Expect(kube.Update(ctx, later)).To(Succeed())
+		Eventually(valueOf(ctx, m)).Should(Equal("2"))
+		Expect(kube.Delete(ctx, later)).To(Succeed())
+		Eventually(state(ctx, m, meta.ReadyCondition)).Should(HavePrefix("False ProviderNotFound: "))
+		Expect(m.Status.Value).To(Equal("2"))
+	})
+
+	It("can be written in v1beta1", func(ctx context.Context) {
+		w.metrics.set("up", "1")
+		older := &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "metrics.keptn.sh/v1beta1", "kind": "KeptnMetric",
+			"metadata": map[string]any{"namespace": w.namespace, "name": "up"},
+			"spec":     map[string]any{"provider": map[string]any{"name": "prometheus"}, "query": "up", "fetchIntervalSeconds": int64(1)},
+		}}
+		Expect(kube.Create(ctx, older)).To(Succeed())
+		Eventually(func() string {
+			Expect(kube.Get(ctx, client.ObjectKeyFromObject(older), older)).To(Succeed())
+			value, _, _ := unstructured.NestedString(older.Object, "status", "value")
+			return value
+		}).Should(Equal("1"))
+	})
+
 	It("aggregates a range, and stores results in addition to its value", func(ctx context.Context) {
 		w.metrics.set("up", "4")
 		m := w.keptnMetric(ctx, "up", "up", func(m *metricsv1.KeptnMetric) {
@@ -162,12 +199,16 @@ var _ = Describe("An Analysis", Ordered, ContinueOnFailure, func() {
 	BeforeAll(func() { runController(GinkgoT().TempDir()) })
 	BeforeEach(func(ctx context.Context) { w = newWorld(ctx) })
 
-	template := func(ctx context.Context, name, query string) {
+	template := func(ctx context.Context, name, query string, change ...func(*metricsv1.AnalysisValueTemplate)) {
 		GinkgoHelper()
-		Expect(kube.Create(ctx, &metricsv1.AnalysisValueTemplate{
+		t := &metricsv1.AnalysisValueTemplate{
 			ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name},
 			Spec:       metricsv1.AnalysisValueTemplateSpec{Provider: metricsv1.ObjectReference{Name: "prometheus"}, Query: query},
-		})).To(Succeed())
+		}
+		for _, c := range change {
+			c(t)
+		}
+		Expect(kube.Create(ctx, t)).To(Succeed())
 	}
 	above := func(limit string) *metricsv1.Operator {
 		return &metricsv1.Operator{GreaterThan: &metricsv1.OperatorValue{FixedValue: resource.MustParse(limit)}}
@@ -221,14 +262,16 @@ var _ = Describe("An Analysis", Ordered, ContinueOnFailure, func() {
 		Expect(a.Status.StoredValues).To(BeEmpty())
 		Expect(state(ctx, a, meta.ReadyCondition)()).To(HavePrefix("True Passed: "))
 
-		asked, version := w.metrics.questions(), a.ResourceVersion
-		a.Labels = map[string]string{"touched": "true"}
+		asked := w.metrics.questions()
+		a.Spec.Args = map[string]string{"app": "changed"}
 		Expect(kube.Update(ctx, a)).To(Succeed())
 		second := analyse(ctx, "second", func(a *metricsv1.Analysis) { a.Spec.Args = map[string]string{"app": "cart"} })
 		Eventually(status(ctx, second)).Should(HaveField("Message", ContainSubstring("no data")))
 		Expect(w.metrics.questions()).To(BeNumerically(">", asked))
-		Expect(status(ctx, a)().State).To(Equal(metricsv1.StateCompleted))
-		Expect(a.ResourceVersion).NotTo(Equal(version), "the label")
+		Expect(status(ctx, a)()).To(And(completed, HaveField("Pass", true)))
+		w.metrics.mu.Lock()
+		defer w.metrics.mu.Unlock()
+		Expect(w.metrics.asked[`errors{app="changed"}`]).To(BeZero(), "a verdict is final")
 	})
 
 	It("fails where a value is not good", func(ctx context.Context) {
@@ -240,13 +283,18 @@ var _ = Describe("An Analysis", Ordered, ContinueOnFailure, func() {
 		Eventually(w.events(ctx, "bad")).Should(ContainElement(HavePrefix("Warning Failed: ")))
 	})
 
-	It("waits for its definition and its templates", func(ctx context.Context) {
+	It("waits for its definition, its templates and their provider", func(ctx context.Context) {
 		w.metrics.set("errors", "1")
 		a := analyse(ctx, "early")
 		Eventually(status(ctx, a)).Should(HaveField("Message", ContainSubstring(`no AnalysisDefinition "checkout"`)))
 		definition(ctx, objective("errors", "10"))
 		Eventually(status(ctx, a)).Should(HaveField("Message", ContainSubstring(`no AnalysisValueTemplate "errors"`)))
-		template(ctx, "errors", "errors")
+		template(ctx, "errors", "errors", func(t *metricsv1.AnalysisValueTemplate) { t.Spec.Provider.Name = "later" })
+		Eventually(status(ctx, a)).Should(HaveField("Message", ContainSubstring(`no KeptnMetricsProvider "later"`)))
+		Expect(kube.Create(ctx, &metricsv1.KeptnMetricsProvider{
+			ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "later"},
+			Spec:       metricsv1.KeptnMetricsProviderSpec{Type: metricsv1.Prometheus, TargetServer: serve(w.metrics)},
+		})).To(Succeed())
 		Eventually(status(ctx, a)).Should(And(completed, HaveField("Pass", true)))
 	})
 

@@ -75,6 +75,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, e *lifecyclev1.KeptnEvaluati
 	}
 	before := e.DeepCopy()
 	r.evaluate(ctx, e, now)
+	fit(e)
 	if ctx.Err() != nil {
 		return reconcile.Result{}, ctx.Err()
 	}
@@ -144,7 +145,7 @@ func due(e *lifecyclev1.KeptnEvaluation) time.Time {
 	if n := len(e.Status.Repeated); n > 0 && e.Status.Repeated[n-1].At.Equal(last) {
 		return slot(e)
 	}
-	return earlier(last.Add(backoff(e.Status.RetryCount-len(e.Status.Repeated))), slot(e).Add(timeoutOf(e)))
+	return earlier(last.Add(backoff(last.Sub(slot(e)))), slot(e).Add(timeoutOf(e)))
 }
 
 // slot is when the measurement that is under way was due.
@@ -170,16 +171,9 @@ func timeoutOf(e *lifecyclev1.KeptnEvaluation) time.Duration {
 	return defaultTimeout
 }
 
-// backoff is the wait after the nth try.
-func backoff(tries int) time.Duration {
-	wait := firstRetry
-	for range tries - 1 {
-		wait = min(2*wait, lastRetry)
-		if wait == lastRetry {
-			break
-		}
-	}
-	return wait
+// backoff is the wait after a try so long after its measurement was due: it doubles.
+func backoff(elapsed time.Duration) time.Duration {
+	return min(max(elapsed, firstRetry), lastRetry)
 }
 
 // announce emits the event of a verdict.

@@ -20,6 +20,10 @@ import (
 	"github.com/keptn/gitops/policy/metric"
 )
 
+// maxAsking is how long all questions of one try may take. How long one query may is
+// the provider's own limit, which is shorter.
+const maxAsking = 5 * time.Minute
+
 // measure asks for all that the policy reads.
 func (r *Reconciler) measure(ctx context.Context, e *lifecyclev1.KeptnEvaluation, p *policy.Policy, now time.Time) measure.Measured {
 	subject := measure.Subject{
@@ -43,6 +47,8 @@ func (r *Reconciler) measure(ctx context.Context, e *lifecyclev1.KeptnEvaluation
 	if previous := e.Spec.Previous; previous != nil {
 		subject.Previous = &measure.Previous{Evaluated: previous.EvaluatedAt.Time, Finished: timeOf(previous.RolloutFinishedAt)}
 	}
+	ctx, cancel := context.WithTimeout(ctx, maxAsking)
+	defer cancel()
 	return measure.All(ctx, subject, measure.Sources{
 		Ask: func(ctx context.Context, name string, q metric.Query) (metric.Result, error) {
 			return r.Providers.Query(ctx, types.NamespacedName{Namespace: e.Namespace, Name: name}, q)
@@ -50,10 +56,12 @@ func (r *Reconciler) measure(ctx context.Context, e *lifecyclev1.KeptnEvaluation
 		KeptnMetric: func(ctx context.Context, name string) (float64, time.Time, error) {
 			return r.keptnMetric(ctx, types.NamespacedName{Namespace: e.Namespace, Name: name})
 		},
+		Timeout: maxAsking,
 	})
 }
 
-// keptnMetric is the newest value of a KeptnMetric.
+// keptnMetric is the newest value of a KeptnMetric. One whose newest query failed is
+// stale.
 func (r *Reconciler) keptnMetric(ctx context.Context, key types.NamespacedName) (float64, time.Time, error) {
 	value, err := r.Metrics.Get(ctx, key)
 	switch {
@@ -65,6 +73,8 @@ func (r *Reconciler) keptnMetric(ctx context.Context, key types.NamespacedName) 
 		return 0, time.Time{}, fmt.Errorf("%w: KeptnMetric %q: %s", metric.ErrNoData, key.Name, value.Reason)
 	case !value.HasValue:
 		return 0, time.Time{}, fmt.Errorf("%w: KeptnMetric %q has not been measured yet", metric.ErrNoData, key.Name)
+	case value.Reason != "":
+		return 0, time.Time{}, fmt.Errorf("%w: KeptnMetric %q has no newer value than that of %s: %s", metric.ErrStale, key.Name, value.Time.UTC().Format(time.RFC3339), value.Reason)
 	}
 	return value.Value, value.Time, nil
 }
@@ -125,7 +135,7 @@ func remember(baseline map[string]policy.Value, previous *lifecyclev1.PreviousDe
 // unknown.
 func commitOf(c *lifecyclev1.Commit) policy.Commit {
 	commit := policy.Commit{SHA: c.SHA, Author: c.Author, Email: c.Email, Message: c.Message, Time: c.AuthoredAt.Time}
-	if !c.Truncated {
+	if !c.FilesTruncated {
 		commit.Files = append([]string{}, c.Files...)
 	}
 	commit.Trailers = map[string][]string{}

@@ -2,6 +2,7 @@ package evaluation
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,11 +83,8 @@ func explainLines(s *lifecyclev1.KeptnEvaluationStatus, measured measure.Measure
 // bound drops the explanations where they are too large to be kept: those of rules
 // that hold first.
 func bound(s *lifecyclev1.KeptnEvaluationStatus) {
-	names := make([]string, 0, len(s.EvaluationStatus))
-	for name := range s.EvaluationStatus {
-		names = append(names, name)
-	}
-	slices.SortFunc(names, func(a, b string) int {
+	names := slices.Sorted(maps.Keys(s.EvaluationStatus))
+	slices.SortStableFunc(names, func(a, b string) int {
 		holds := func(name string) int {
 			if s.EvaluationStatus[name].Status.Passed() {
 				return 1
@@ -150,13 +148,8 @@ func nameOf(r measure.Record) string {
 
 // objectivesOf is what a record keeps of the objectives.
 func objectivesOf(measured measure.Measured) []lifecyclev1.SLOStatus {
-	names := make([]string, 0, len(measured.SLOs))
-	for name := range measured.SLOs {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	all := make([]lifecyclev1.SLOStatus, 0, len(names))
-	for _, name := range names {
+	all := make([]lifecyclev1.SLOStatus, 0, len(measured.SLOs))
+	for _, name := range slices.Sorted(maps.Keys(measured.SLOs)) {
 		all = append(all, objectiveOf(name, measured.SLOs[name]))
 	}
 	return all

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -25,6 +26,9 @@ import (
 	"github.com/keptn/gitops/controllers/provider"
 	"github.com/keptn/gitops/policy/analysis"
 )
+
+// maxAsking is how long one try may take.
+const maxAsking = 2 * time.Minute
 
 // How an Analysis whose values cannot be had is repeated.
 const (
@@ -56,8 +60,8 @@ type AnalysisReconciler struct {
 // +kubebuilder:rbac:groups=metrics.keptn.sh,resources=analyses;analysisdefinitions;analysisvaluetemplates,verbs=get;list;watch
 // +kubebuilder:rbac:groups=metrics.keptn.sh,resources=analyses/status,verbs=patch
 
-// SetupWithManager registers the reconciler. A definition or a template that comes
-// or changes wakes the Analyses that are not completed.
+// SetupWithManager registers the reconciler. A definition, a template or a provider
+// that comes or changes wakes the Analyses that are not completed.
 func (r *AnalysisReconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options) error {
 	unfinished := handler.EnqueueRequestsFromMapFunc(r.unfinished)
 	changed := builder.WithPredicates(predicate.GenerationChangedPredicate{})
@@ -66,6 +70,7 @@ func (r *AnalysisReconciler) SetupWithManager(mgr ctrl.Manager, opts controller.
 		For(&metricsv1.Analysis{}, changed).
 		Watches(&metricsv1.AnalysisDefinition{}, unfinished, changed).
 		Watches(&metricsv1.AnalysisValueTemplate{}, unfinished, changed).
+		Watches(&metricsv1.KeptnMetricsProvider{}, unfinished, changed).
 		WithOptions(opts).
 		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
 }
@@ -117,7 +122,9 @@ func (r *AnalysisReconciler) analyse(ctx context.Context, a *metricsv1.Analysis)
 	if missing != nil {
 		return postpone(a, now, analysis.Result{ObjectiveResults: []analysis.ObjectiveResult{}}, missing)
 	}
-	values := r.values(ctx, a, definition)
+	asking, cancel := context.WithTimeout(ctx, maxAsking)
+	defer cancel()
+	values := r.values(asking, a, definition)
 	result := analysis.Evaluate(&definition.Spec, values)
 	if err := result.Err(); err != nil {
 		return postpone(a, now, result, err)
@@ -186,7 +193,7 @@ func complete(a *metricsv1.Analysis, result analysis.Result, problem string) err
 	}
 	s := &a.Status
 	s.State, s.Raw, s.Pass, s.Warning, s.StoredValues = metricsv1.StateCompleted, string(raw), result.Pass, result.Warning, nil
-	s.Message = fmt.Sprintf("%.4g of %.4g points, %.4g%%", result.TotalScore, result.MaximumScore, result.Percentage())
+	s.Message = fmt.Sprintf("%s of %s points, %.4g%%", points(result.TotalScore), points(result.MaximumScore), result.Percentage())
 	if problem != "" {
 		s.Message = condition.Bounded(problem, maxMessage)
 	}
@@ -200,6 +207,9 @@ func complete(a *metricsv1.Analysis, result analysis.Result, problem string) err
 	}
 	return nil
 }
+
+// points is a score as people write it.
+func points(score float64) string { return strconv.FormatFloat(score, 'f', -1, 64) }
 
 // announce emits the event of a verdict.
 func (r *AnalysisReconciler) announce(a *metricsv1.Analysis) {

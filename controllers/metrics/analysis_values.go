@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"time"
 
@@ -81,7 +80,7 @@ func (r *AnalysisReconciler) measure(ctx context.Context, a *metricsv1.Analysis,
 		return query, 0, err
 	}
 	window := a.Status.Timeframe
-	q := metric.Query{Expr: query, At: window.To.Time, Window: window.To.Sub(window.From.Time), Args: a.Spec.Args}
+	q := metric.Query{Expr: query, At: window.To.Time, Window: window.To.Sub(window.From.Time), Args: providerArgs(a.Spec.Args)}
 	if template.Spec.Aggregation != "" {
 		q.Step = stepOf(template)
 	}
@@ -89,8 +88,20 @@ func (r *AnalysisReconciler) measure(ctx context.Context, a *metricsv1.Analysis,
 	if err != nil {
 		return query, 0, err
 	}
-	number, err = numberOf(result, metric.Reducer(template.Spec.Aggregation))
+	number, err = result.Reduce(metric.Reducer(template.Spec.Aggregation))
 	return query, number, err
+}
+
+// providerArgs are the args that a provider itself reads: elastic's. The others are
+// in the query; with them Analyses that ask the same would not share a question.
+func providerArgs(args map[string]string) map[string]string {
+	read := map[string]string{}
+	for _, name := range []string{"metricPath", "index"} {
+		if value, ok := args[name]; ok {
+			read[name] = value
+		}
+	}
+	return read
 }
 
 // defaultStep is the time between two samples that are aggregated.
@@ -101,19 +112,6 @@ func stepOf(t *metricsv1.AnalysisValueTemplate) time.Duration {
 		return step.Duration
 	}
 	return defaultStep
-}
-
-// numberOf is the one number of a result: what the reducer makes of its samples,
-// or without one the provider's own. It is finite.
-func numberOf(result metric.Result, reducer metric.Reducer) (float64, error) {
-	number, err := result.Number()
-	if reducer != "" {
-		number, err = reducer.ReduceAll(result.Series)
-	}
-	if err == nil && (math.IsNaN(number) || math.IsInf(number, 0)) {
-		err = fmt.Errorf("%w: the query yields %v, which is no measurement", metric.ErrNoData, number)
-	}
-	return number, err
 }
 
 // template is the AnalysisValueTemplate that a definition in the namespace names.

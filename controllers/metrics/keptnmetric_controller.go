@@ -6,6 +6,7 @@ package metrics
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
@@ -38,8 +41,17 @@ type MetricReconciler struct {
 	// Values is where the newest values are kept for those that are served.
 	Values *Values
 
-	poller *poll.Poller[types.NamespacedName, types.NamespacedName]
+	poller *poll.Poller[types.NamespacedName, target]
 	queue  atomic.Pointer[queue]
+}
+
+// A target is a KeptnMetricsProvider as it is now: one that came, went or was
+// changed is another, which is asked at once.
+type target struct {
+	types.NamespacedName
+
+	uid        types.UID // empty where there is none
+	generation int64
 }
 
 // A queue is what wakes a reconciler.
@@ -48,9 +60,10 @@ type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 // +kubebuilder:rbac:groups=metrics.keptn.sh,resources=keptnmetrics,verbs=get;list;watch
 // +kubebuilder:rbac:groups=metrics.keptn.sh,resources=keptnmetrics/status,verbs=patch
 
-// SetupWithManager registers the reconciler, and the poller that wakes it.
+// SetupWithManager registers the reconciler, and the poller that wakes it. A
+// provider that comes, goes or changes wakes the KeptnMetrics that ask it.
 func (r *MetricReconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options) error {
-	r.poller = poll.New(r.Providers.Query, r.wake)
+	r.poller = poll.New(r.ask, r.wake)
 	if err := mgr.Add(poller{r.poller}); err != nil {
 		return err
 	}
@@ -58,24 +71,62 @@ func (r *MetricReconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Op
 		r.queue.Store(&q)
 		return nil
 	})
+	changed := builder.WithPredicates(predicate.GenerationChangedPredicate{})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("keptnmetric").
-		For(&metricsv1.KeptnMetric{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&metricsv1.KeptnMetric{}, changed).
+		Watches(&metricsv1.KeptnMetricsProvider{}, handler.EnqueueRequestsFromMapFunc(r.asking), changed).
 		WatchesRawSource(readings).
 		WithOptions(opts).
 		Complete(r)
 }
 
-// wake has a KeptnMetric reconciled, since there is a new reading.
-func (r *MetricReconciler) wake(key types.NamespacedName) {
-	if q := r.queue.Load(); q != nil {
-		(*q).Add(reconcile.Request{NamespacedName: key})
+// asking are the KeptnMetrics that ask a provider.
+func (r *MetricReconciler) asking(ctx context.Context, of client.Object) []reconcile.Request {
+	var all metricsv1.KeptnMetricList
+	if err := r.List(ctx, &all, client.InNamespace(of.GetNamespace()), client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Listing KeptnMetrics")
+		return nil
 	}
+	var requests []reconcile.Request
+	for i := range all.Items {
+		if m := &all.Items[i]; m.Spec.Provider.Name == of.GetName() {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(m)})
+		}
+	}
+	return requests
+}
+
+// ask asks a provider, as it is now.
+func (r *MetricReconciler) ask(ctx context.Context, t target, q metric.Query) (metric.Result, error) {
+	return r.Providers.Query(ctx, t.NamespacedName, q)
+}
+
+// afterAll is the priority of a reading: below that of the objects that are there
+// at the start, since those are not measured until their turn comes, and writing
+// what was read of others may take all the time there is.
+const afterAll = handler.LowPriority - 1
+
+// wake has a new reading of a KeptnMetric served at once, and written in its turn.
+func (r *MetricReconciler) wake(key types.NamespacedName) {
+	if reading, ok := r.poller.Latest(key); ok {
+		r.Values.read(key, reading)
+	}
+	q := r.queue.Load()
+	if q == nil {
+		return
+	}
+	request := reconcile.Request{NamespacedName: key}
+	if ordered, ok := (*q).(priorityqueue.PriorityQueue[reconcile.Request]); ok {
+		ordered.AddWithOpts(priorityqueue.AddOpts{Priority: new(afterAll)}, request)
+		return
+	}
+	(*q).Add(request)
 }
 
 // A poller runs with the manager, where this process leads.
 type poller struct {
-	*poll.Poller[types.NamespacedName, types.NamespacedName]
+	*poll.Poller[types.NamespacedName, target]
 }
 
 // Start implements manager.Runnable.
@@ -92,16 +143,19 @@ func (r *MetricReconciler) Reconcile(ctx context.Context, req reconcile.Request)
 		}
 		return reconcile.Result{}, err
 	}
-	r.poller.Follow(req.NamespacedName, subjectOf(&m), m.Status.LastUpdated.Time)
+	r.Values.expect(req.NamespacedName, m.Spec.Range)
+	of, err := r.target(ctx, &m)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	r.poller.Follow(req.NamespacedName, subjectOf(&m, of), m.Status.LastUpdated.Time)
 	reading, ok := r.poller.Latest(req.NamespacedName)
 	if !ok {
 		return reconcile.Result{}, nil
 	}
+	r.Values.read(req.NamespacedName, reading)
 	before := m.DeepCopy()
 	observe(&m, reading)
-	if m.Status.ErrMsg == "" {
-		r.Values.set(req.NamespacedName, m.Status.Value, reading.At)
-	}
 	if !worthWriting(before, &m) {
 		return reconcile.Result{}, nil
 	}
@@ -115,15 +169,31 @@ func (r *MetricReconciler) Reconcile(ctx context.Context, req reconcile.Request)
 	return reconcile.Result{}, nil
 }
 
+// target is the provider that a KeptnMetric asks.
+func (r *MetricReconciler) target(ctx context.Context, m *metricsv1.KeptnMetric) (target, error) {
+	of := target{NamespacedName: types.NamespacedName{Namespace: m.Namespace, Name: m.Spec.Provider.Name}}
+	var found metricsv1.KeptnMetricsProvider
+	err := r.Get(ctx, of.NamespacedName, &found, client.UnsafeDisableDeepCopy)
+	switch {
+	case apierrors.IsNotFound(err):
+		return of, nil
+	case err != nil:
+		return of, fmt.Errorf("KeptnMetricsProvider %s: %w", of.NamespacedName, err)
+	}
+	of.uid, of.generation = found.UID, found.Generation
+	return of, nil
+}
+
 // subjectOf is what a KeptnMetric asks, of whom, and how often.
-func subjectOf(m *metricsv1.KeptnMetric) poll.Subject[types.NamespacedName] {
-	subject := poll.Subject[types.NamespacedName]{
-		Target:   types.NamespacedName{Namespace: m.Namespace, Name: m.Spec.Provider.Name},
+func subjectOf(m *metricsv1.KeptnMetric, of target) poll.Subject[target] {
+	subject := poll.Subject[target]{
+		Target:   of,
 		Expr:     m.Spec.Query,
 		Interval: intervalOf(m),
 	}
 	if window := m.Spec.Range; window != nil {
 		subject.Window, subject.Step = length(window.Interval), length(window.Step)
+		subject.Reducer = metric.Reducer(window.Aggregation)
 	}
 	return subject
 }

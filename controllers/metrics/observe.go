@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"encoding/json"
 	"strconv"
 	"time"
 
@@ -17,8 +18,14 @@ const (
 	// changed, and minHeartbeat after what time at least.
 	heartbeats   = 10
 	minHeartbeat = 5 * time.Minute
-	// maxRaw is how much of an answer a status keeps, in bytes.
-	maxRaw = 1 << 20
+	// maxRaw is how much of an answer a status keeps, in bytes, and smallRaw what it
+	// has room for in any case.
+	maxRaw   = 1 << 20
+	smallRaw = 1 << 18
+	// maxObject is how large a KeptnMetric may be as JSON, in bytes: etcd takes
+	// 1.5 MiB (https://etcd.io/docs/v3.5/dev-guide/limit/), and the API server adds
+	// to it.
+	maxObject = 3<<19 - 1<<16
 	// maxMessage is how much is kept of why there is no value, in bytes.
 	maxMessage = 500
 )
@@ -42,12 +49,29 @@ func observe(m *metricsv1.KeptnMetric, reading poll.Reading) {
 	} else {
 		s.ErrMsg = ""
 		if s.Value != value {
-			s.Value, s.RawValue = value, reading.Result.Raw[:min(len(reading.Result.Raw), maxRaw)]
+			s.Value, s.RawValue = value, reading.Result.Raw
 		}
 		entry.Value = value
 		condition.Summarize(m, condition.Ready("Measured", "measured every %d s", m.Spec.FetchIntervalSeconds))
 	}
 	s.IntervalResults = remembered(m, entry)
+	s.RawValue = s.RawValue[:min(len(s.RawValue), room(m))]
+}
+
+// room is how much of an answer a KeptnMetric has room for: more would have the API
+// server refuse the value as well.
+func room(m *metricsv1.KeptnMetric) int {
+	raw := m.Status.RawValue
+	if len(raw) <= smallRaw {
+		return smallRaw
+	}
+	m.Status.RawValue = nil
+	rest, err := json.Marshal(m)
+	m.Status.RawValue = raw
+	if err != nil {
+		return smallRaw
+	}
+	return min(maxRaw, max(0, maxObject-len(rest))/4*3) // base64 makes 4 bytes of 3
 }
 
 // remembered are the last results, with the newest entry, if it is a new one.
@@ -71,7 +95,7 @@ func valueOf(window *metricsv1.RangeSpec, reading poll.Reading) (string, error) 
 	if window != nil {
 		reducer = metric.Reducer(window.Aggregation)
 	}
-	number, err := numberOf(reading.Result, reducer)
+	number, err := reading.Result.Reduce(reducer)
 	if err != nil {
 		return "", err
 	}

@@ -7,12 +7,15 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
+	"github.com/keptn/gitops/controllers/condition"
 	"github.com/keptn/gitops/controllers/serving"
+	"github.com/keptn/gitops/policy/metric/poll"
 )
 
 // Values are the newest values of KeptnMetrics. Where this process measures, they
@@ -26,8 +29,9 @@ type Values struct {
 
 // A measured value is what was measured, and when.
 type measured struct {
-	value string
-	at    time.Time
+	window *metricsv1.RangeSpec // what makes a value of a reading
+	value  string
+	at     time.Time
 }
 
 var _ serving.Source = (*Values)(nil)
@@ -37,11 +41,34 @@ func NewValues(r client.Reader) *Values {
 	return &Values{reader: r, newest: map[types.NamespacedName]measured{}}
 }
 
-// set remembers a value.
-func (v *Values) set(key types.NamespacedName, value string, at time.Time) {
+// expect says how the values of a KeptnMetric are read from now on.
+func (v *Values) expect(key types.NamespacedName, window *metricsv1.RangeSpec) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.newest[key] = measured{value, at}
+	known := v.newest[key]
+	known.window = window
+	v.newest[key] = known
+}
+
+// read remembers the value of a reading. One without a value, or of a KeptnMetric
+// that is not expected, changes nothing.
+func (v *Values) read(key types.NamespacedName, reading poll.Reading) {
+	v.mu.RLock()
+	known, ok := v.newest[key]
+	v.mu.RUnlock()
+	if !ok {
+		return
+	}
+	value, err := valueOf(known.window, reading)
+	if err != nil {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if known, ok = v.newest[key]; ok {
+		known.value, known.at = value, reading.At
+		v.newest[key] = known
+	}
 }
 
 // forget forgets the value of a KeptnMetric that is gone.
@@ -74,16 +101,31 @@ func (v *Values) List(ctx context.Context, namespace string, selector labels.Sel
 	return values, nil
 }
 
-// of is the newest value of a KeptnMetric.
+// of is the newest value of a KeptnMetric. While queries fail it stays, and so does
+// its time.
 func (v *Values) of(m *metricsv1.KeptnMetric) serving.Value {
 	v.mu.RLock()
-	newest, ok := v.newest[client.ObjectKeyFromObject(m)]
+	newest := v.newest[client.ObjectKeyFromObject(m)]
 	v.mu.RUnlock()
-	if !ok || newest.at.Before(m.Status.LastUpdated.Time) {
-		newest = measured{m.Status.Value, m.Status.LastUpdated.Time}
+	if newest.at.IsZero() || m.Status.ErrMsg == "" && newest.at.Before(m.Status.LastUpdated.Time) {
+		newest = stored(m)
 	}
-	value := serving.Value{Namespace: m.Namespace, Name: m.Name, Labels: m.Labels, Text: newest.value, Time: newest.at, Reason: m.Status.ErrMsg}
+	value := serving.Value{Namespace: m.Namespace, Name: m.Name, Labels: m.Labels, Text: newest.value, Time: newest.at}
+	if !newest.at.After(m.Status.LastUpdated.Time) {
+		value.Reason = m.Status.ErrMsg
+	}
 	number, err := strconv.ParseFloat(newest.value, 64)
 	value.Value, value.HasValue = number, err == nil
 	return value
+}
+
+// stored is the value in a status. Where the newest query failed, it was measured
+// before it began to fail.
+func stored(m *metricsv1.KeptnMetric) measured {
+	at := m.Status.LastUpdated.Time
+	ready := condition.Of(m, meta.ReadyCondition)
+	if m.Status.ErrMsg != "" && ready != nil && ready.LastTransitionTime.Time.Before(at) {
+		at = ready.LastTransitionTime.Time
+	}
+	return measured{value: m.Status.Value, at: at}
 }

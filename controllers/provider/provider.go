@@ -35,7 +35,8 @@ const (
 	// secretAge is how long a Secret that was read is taken as current, unless a
 	// provider refuses it.
 	secretAge = 10 * time.Second
-	// refusedAge is how long one is whose credentials a provider refuses.
+	// refusedAge is how long one is whose credentials a provider refuses, or that was
+	// not there.
 	refusedAge = time.Second
 	// maxSecrets is how many are remembered.
 	maxSecrets = 1024
@@ -58,10 +59,11 @@ type Providers struct {
 	secrets *lru.Cache[types.NamespacedName, secret]
 }
 
-// A secret is a Secret as it was read.
+// A secret is a Secret as it was read, or that it was not there.
 type secret struct {
-	data connect.Secret
-	read time.Time
+	data    connect.Secret
+	missing bool
+	read    time.Time
 }
 
 // New returns what asks providers through the fabric. The reader should cache
@@ -142,19 +144,21 @@ func (p *Providers) secret(ctx context.Context, namespace, name string, optional
 	}
 	key := types.NamespacedName{Namespace: namespace, Name: name}
 	now := p.clock.Now()
-	if known, ok := p.secrets.Get(key); ok && now.Sub(known.read) < age {
-		return known.data, nil
+	known, ok := p.secrets.Get(key)
+	if known.missing {
+		age = min(age, refusedAge)
 	}
-	var found corev1.Secret
-	err := p.reader.Get(ctx, key, &found)
-	switch {
-	case apierrors.IsNotFound(err) && optional:
-		return nil, nil //nolint:nilnil // as above
-	case apierrors.IsNotFound(err):
+	if !ok || now.Sub(known.read) >= age {
+		var found corev1.Secret
+		err := p.reader.Get(ctx, key, &found)
+		if client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("secret %q: %w", name, err)
+		}
+		known = secret{data: found.Data, missing: err != nil, read: now}
+		p.secrets.Add(key, known)
+	}
+	if known.missing && !optional {
 		return nil, fmt.Errorf("%w: no Secret %q in namespace %q: create it there", metric.ErrConfig, name, namespace)
-	case err != nil:
-		return nil, fmt.Errorf("secret %q: %w", name, err)
 	}
-	p.secrets.Add(key, secret{data: found.Data, read: now})
-	return found.Data, nil
+	return known.data, nil
 }

@@ -29,6 +29,8 @@ type Subject[T comparable] struct {
 	// Expr, Window and Step are those of metric.Query.
 	Expr         string
 	Window, Step time.Duration
+	// Reducer makes one number of the answer, as metric.Result.Reduce does.
+	Reducer metric.Reducer
 	// Interval is the time from one question to the next. It is a second at least.
 	Interval time.Duration
 }
@@ -37,10 +39,11 @@ type Subject[T comparable] struct {
 type Reading struct {
 	// At is the instant that was asked about.
 	At time.Time
-	// Result is the answer if Err is nil. It is shared: whoever changes it changes
-	// it for others. It has no Raw if that is larger than 1 MiB.
+	// Result is the answer if Err is nil, reduced to one number: a series of one
+	// sample, and of Raw the first MiB. It is shared: whoever changes it changes it
+	// for others.
 	Result metric.Result
-	// Err is why there is no answer.
+	// Err is why there is no number.
 	Err error
 }
 

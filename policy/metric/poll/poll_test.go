@@ -485,8 +485,46 @@ func TestTheScheduleGoesOnAfterAnError(t *testing.T) {
 	})
 }
 
-func TestALargeRawAnswerIsNotKept(t *testing.T) {
-	for size, kept := range map[int]bool{1 << 20: true, 1<<20 + 1: false} {
+func TestOfManySeriesOnlyTheNumberIsKept(t *testing.T) {
+	cases := map[string]struct {
+		reason  string
+		reducer metric.Reducer
+		want    float64
+		err     error
+	}{
+		"Reducer": {"The reducer makes one number of them.", metric.Max, 9999, nil},
+		"None":    {"Without one they are too many.", "", 0, metric.ErrTooManySeries},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{answer: func(context.Context, string, metric.Query) (metric.Result, error) {
+					var r metric.Result
+					for i := range 10_000 {
+						r.Series = append(r.Series, metric.Series{Samples: []metric.Sample{{Value: float64(i)}}})
+					}
+					return r, nil
+				}}
+				p := w.poller()
+				defer run(t, p)()
+				subject := up()
+				subject.Reducer = tc.reducer
+				p.Follow("a", subject, time.Time{})
+				synctest.Wait()
+				r, ok := p.Latest("a")
+				if !ok || !errors.Is(r.Err, tc.err) || len(r.Result.Samples()) > 1 {
+					t.Fatalf("%s kept %d samples, error %v", tc.reason, len(r.Result.Samples()), r.Err)
+				}
+				if tc.err == nil && r.Result.Series[0].Last().Value != tc.want {
+					t.Errorf("%s %v, want %v", tc.reason, r.Result, tc.want)
+				}
+			})
+		})
+	}
+}
+
+func TestOfALargeRawAnswerTheFirstMiBIsKept(t *testing.T) {
+	for size, kept := range map[int]int{1000: 1000, 1 << 20: 1 << 20, 1<<20 + 1: 1 << 20} {
 		synctest.Test(t, func(t *testing.T) {
 			w := &world{answer: func(context.Context, string, metric.Query) (metric.Result, error) {
 				r := number(1)
@@ -498,7 +536,7 @@ func TestALargeRawAnswerIsNotKept(t *testing.T) {
 			p.Follow("a", up(), time.Time{})
 			synctest.Wait()
 			r, ok := p.Latest("a")
-			if !ok || (r.Result.Raw != nil) != kept || len(r.Result.Series) != 1 {
+			if !ok || len(r.Result.Raw) != kept || len(r.Result.Series) != 1 {
 				t.Errorf("of %d bytes %d are kept, and %d series", size, len(r.Result.Raw), len(r.Result.Series))
 			}
 		})

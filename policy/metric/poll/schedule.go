@@ -97,11 +97,29 @@ func (p *Poller[K, T]) await(ctx context.Context, one *schedule[K, T], last time
 	}
 }
 
+// reduced is a reading without what nobody needs once the number is known: answers
+// are kept for as long as they are the newest.
+func reduced(r Reading, reducer metric.Reducer) Reading {
+	if r.Err != nil {
+		return Reading{At: r.At, Err: r.Err}
+	}
+	number, err := r.Result.Reduce(reducer)
+	if err != nil {
+		return Reading{At: r.At, Err: err}
+	}
+	last := r.Result.Series[0].Last().Time
+	raw := r.Result.Raw
+	if len(raw) > maxRaw {
+		raw = slices.Clone(raw[:maxRaw])
+	}
+	return Reading{At: r.At, Result: metric.Result{
+		Series: []metric.Series{{Samples: []metric.Sample{{Time: last, Value: number}}}}, Raw: raw,
+	}}
+}
+
 // read keeps a reading, and returns whom to tell.
 func (p *Poller[K, T]) read(one *schedule[K, T], r Reading) []K {
-	if len(r.Result.Raw) > maxRaw {
-		r.Result.Raw = nil
-	}
+	r = reduced(r, one.subject.Reducer)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	one.reading = &r
