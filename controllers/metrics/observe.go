@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/fluxcd/pkg/apis/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
@@ -102,14 +104,22 @@ func valueOf(window *metricsv1.RangeSpec, reading poll.Reading) (string, error) 
 	return strconv.FormatFloat(number, 'f', -1, 64), nil
 }
 
+// reasonOf is in one word how the newest query ended.
+func reasonOf(s metricsv1.KeptnMetricStatus) string {
+	if ready := apimeta.FindStatusCondition(s.Conditions, meta.ReadyCondition); ready != nil {
+		return ready.Reason
+	}
+	return ""
+}
+
 // worthWriting says whether a status says something new, or has not been written
-// for long.
+// for long. That an error counts its tries or its seconds is nothing new.
 func worthWriting(before, after *metricsv1.KeptnMetric) bool {
 	was, is := before.Status, after.Status
 	if after.Spec.Range != nil && after.Spec.Range.StoredResults > 0 && !was.LastUpdated.Equal(&is.LastUpdated) {
 		return true
 	}
-	if was.Value != is.Value || was.ErrMsg != is.ErrMsg || was.ObservedGeneration != is.ObservedGeneration || len(was.Conditions) != len(is.Conditions) {
+	if was.Value != is.Value || reasonOf(was) != reasonOf(is) || was.ObservedGeneration != is.ObservedGeneration || len(was.Conditions) != len(is.Conditions) {
 		return true
 	}
 	heartbeat := max(minHeartbeat, heartbeats*intervalOf(after))

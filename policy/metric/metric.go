@@ -40,6 +40,8 @@ type Query struct {
 	// Args are the further arguments that a provider knows, such as metricPath for
 	// Elastic. The others are ignored.
 	Args map[string]string
+	// Lines asks for the log lines behind the numbers, where the provider has any.
+	Lines bool
 }
 
 // From is the begin of the window, or At where there is none.
@@ -178,3 +180,16 @@ func (e *RateLimitedError) Error() string {
 
 // Is makes the error ErrRateLimited.
 func (e *RateLimitedError) Is(target error) bool { return target == ErrRateLimited }
+
+// An AnsweredError is the error of a server that did answer, such as that a query
+// took longer than the server allows: whatever the error, the server is up.
+type AnsweredError struct {
+	// Err is the error itself.
+	Err error
+}
+
+// Error implements error.
+func (e *AnsweredError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error itself.
+func (e *AnsweredError) Unwrap() error { return e.Err }

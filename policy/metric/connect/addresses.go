@@ -4,15 +4,17 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/keptn/gitops/policy/metric"
 )
 
-// Addresses say which addresses a provider may have. Those of the machine itself
-// and of the link are refused, since a cloud's metadata service and what trusts
-// its own host live there, unless they are in Allowed.
+// Addresses say which addresses a provider may have. Loopback, unspecified,
+// link-local and multicast ones, and those of metadata services, are refused unless
+// they are in Allowed: what trusts its own host, and what hands out a cloud's
+// credentials, live there. All others may be reached, private networks among them.
 type Addresses struct {
 	// Allowed are networks that may be reached although they are refused by
 	// default.
@@ -50,17 +52,43 @@ func (a Addresses) dialer() *net.Dialer {
 	}
 }
 
-// checkHost refuses a host that is an address that may not be reached. Where a
-// proxy connects, this is all that can be known of the server's.
+// checkHost refuses a host that is an address that may not be reached, or a number
+// that others take for one. A name is looked at once it is resolved.
 func (a Addresses) checkHost(host string) error {
 	ip, err := netip.ParseAddr(host)
-	if err != nil {
-		return nil //nolint:nilerr // a name is looked at once it is resolved
+	switch {
+	case err == nil:
+		return a.check(ip)
+	case isNumber(host):
+		return fmt.Errorf("%w: a provider may not be at %q: write an IPv4 address as four decimal numbers without leading zeros", metric.ErrForbiddenAddress, host)
+	default:
+		return nil
 	}
+}
+
+// check refuses an address that may not be reached.
+func (a Addresses) check(ip netip.Addr) error {
 	if ip = embedded(ip.Unmap().WithZone("")); a.allows(ip) {
 		return nil
 	}
-	return fmt.Errorf("%w: a provider may not be at %s: loopback, link-local and metadata addresses have to be allowed by the controller's flag --allow-provider-addresses", metric.ErrForbiddenAddress, ip)
+	return fmt.Errorf("%w: a provider may not be at %s: loopback, unspecified, link-local, multicast and metadata addresses have to be allowed by the controller's flag --allow-provider-addresses", metric.ErrForbiddenAddress, ip)
+}
+
+// isNumber says whether all parts of a host are decimal, octal or hexadecimal
+// numbers, as in 0251.0376.0251.0376, 0xa9fea9fe or 2852039166: many a proxy reads
+// an IPv4 address out of them, as inet_aton does
+// (https://pubs.opengroup.org/onlinepubs/9799919799/functions/inet_addr.html).
+func isNumber(host string) bool {
+	for part := range strings.SplitSeq(strings.TrimSuffix(host, "."), ".") {
+		digits, allowed := strings.ToLower(part), "0123456789"
+		if hex, ok := strings.CutPrefix(digits, "0x"); ok {
+			digits, allowed = hex, "0123456789abcdef"
+		}
+		if strings.Trim(digits, allowed) != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // embedded is the IPv4 address that a NAT64 gateway takes an address of the

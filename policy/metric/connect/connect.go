@@ -11,6 +11,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -26,7 +27,7 @@ const (
 	// MaxSamples is how many samples all series of a result may have together.
 	MaxSamples = 1_000_000
 	// MaxBytes is the size of an answer, once uncompressed.
-	MaxBytes = 10 << 20
+	MaxBytes = 4 << 20
 )
 
 // A Secret is the data of a Kubernetes Secret. It does not show its values.
@@ -43,8 +44,8 @@ type Server struct {
 	Secret Secret
 	// Certificates is the data of the Secret that Spec.CertSecretRef names.
 	Certificates Secret
-	// Addresses say which addresses may be reached. The zero value allows all that
-	// are neither loopback nor link-local.
+	// Addresses say which addresses may be reached. The zero value refuses loopback,
+	// unspecified, link-local and multicast addresses, and those of metadata services.
 	Addresses Addresses
 	// Ambient lets a cloud's own client use the identity that the process has in
 	// that cloud, where the Secret holds no credentials. By default it may not:
@@ -126,6 +127,7 @@ func (s Server) Client(auth Authenticator) (*http.Client, error) {
 	return &http.Client{
 		Transport: &transport{
 			base: base, auth: auth, headers: s.Spec.Headers, addresses: s.Addresses,
+			lookup:   net.DefaultResolver.LookupNetIP,
 			maxBytes: cmp.Or(s.MaxBytes, MaxBytes), now: now,
 		},
 		CheckRedirect: refuseRedirect,

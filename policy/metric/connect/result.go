@@ -30,14 +30,21 @@ func (s Server) CheckSeries(series []metric.Series) error {
 	for _, one := range series {
 		samples += len(one.Samples)
 	}
-	switch n := len(series); {
+	switch {
 	case samples == 0:
 		return fmt.Errorf("%w: the query yields no sample", metric.ErrNoData)
-	case n > s.Limit():
-		return fmt.Errorf("%w: the query yields %d, and the limit is %d: aggregate them", metric.ErrTooManySeries, n, s.Limit())
 	case samples > MaxSamples:
 		return fmt.Errorf("%w: the query yields %d samples, and the limit is %d: aggregate them, or take a longer step", metric.ErrTooManySeries, samples, MaxSamples)
 	default:
-		return nil
+		return s.CheckCount(len(series))
 	}
+}
+
+// CheckCount refuses a result of n series where those are too many. It is worth
+// asking before they are converted, which takes memory.
+func (s Server) CheckCount(n int) error {
+	if n > s.Limit() {
+		return fmt.Errorf("%w: the query yields %d, and the limit is %d: aggregate them", metric.ErrTooManySeries, n, s.Limit())
+	}
+	return nil
 }

@@ -28,6 +28,7 @@ type transport struct {
 	auth      Authenticator
 	headers   map[string]string
 	addresses Addresses
+	lookup    lookup
 	maxBytes  int64
 	now       func() time.Time
 }
@@ -76,10 +77,9 @@ func onRefusal(r *http.Request, do func()) {
 	}
 }
 
-// prepare adds the headers and the credentials. A proxy does not look at
-// addresses, so they are looked at here too.
+// prepare looks at the server's address, and adds the headers and the credentials.
 func (t *transport) prepare(r *http.Request) error {
-	if err := t.addresses.checkHost(r.URL.Hostname()); err != nil {
+	if err := t.checkServer(r); err != nil {
 		return err
 	}
 	for name, value := range t.headers {

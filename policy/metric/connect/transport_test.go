@@ -173,6 +173,15 @@ func TestAnAnswerIsNoLargerThanTheLimit(t *testing.T) {
 	}
 }
 
+func TestAnAnswerHas4MiBByDefault(t *testing.T) {
+	for size, want := range map[int]error{4 << 20: nil, 4<<20 + 1: metric.ErrTooManySeries} {
+		body := `{"a":"` + strings.Repeat("x", size-len(`{"a":""}`)) + `"}`
+		if err := ask(t, serve(t, answer(200, "application/json", body))); !errors.Is(err, want) {
+			t.Errorf("%d bytes: error %v, want %v", size, err, want)
+		}
+	}
+}
+
 func TestConnectionsAreReused(t *testing.T) {
 	for _, status := range []int{200, 400, 401, 429, 503} {
 		s := serve(t, answer(status, "application/json", `{"a":"`+strings.Repeat("x", 10_000)+`"}`))

@@ -25,7 +25,8 @@ type client struct {
 	asking  atomic.Int64        // queries that wait or are asked
 	slots   *semaphore.Weighted // of this server
 	rate    *rate.Limiter
-	all     *semaphore.Weighted // of all servers
+	own     room // of one query, which no other server can take
+	rooms   rooms
 	health  health
 
 	mu      sync.Mutex
@@ -81,7 +82,7 @@ func (f *Fabric) take(id digest, s connect.Server, limits provider.Limits) *clie
 }
 
 func (f *Fabric) newClient(s connect.Server, limits provider.Limits) *client {
-	limits.Concurrent = min(limits.Concurrent, (f.options.concurrent+1)/2)
+	limits.Concurrent = min(limits.Concurrent, shareOf(f.options.concurrent))
 	return &client{
 		server: s,
 		limits: limits,
@@ -89,7 +90,8 @@ func (f *Fabric) newClient(s connect.Server, limits provider.Limits) *client {
 		now:    f.now,
 		slots:  semaphore.NewWeighted(int64(limits.Concurrent)),
 		rate:   rate.NewLimiter(rate.Limit(limits.PerSecond), max(1, limits.PerSecond/10)), // a tenth of a second's at once
-		all:    f.slots,
+		own:    make(room, 1),
+		rooms:  f.rooms,
 	}
 }
 

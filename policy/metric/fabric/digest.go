@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/keptn/gitops/policy/metric"
 	"github.com/keptn/gitops/policy/metric/connect"
@@ -44,6 +45,7 @@ func keyOf(server digest, q metric.Query) digest {
 	number(int64(q.Window))
 	number(int64(q.Step))
 	text(q.Expr)
+	text(strconv.FormatBool(q.Lines))
 	for _, name := range slices.Sorted(maps.Keys(q.Args)) {
 		text(name)
 		text(q.Args[name])

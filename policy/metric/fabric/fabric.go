@@ -13,8 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
 	"github.com/keptn/gitops/policy/metric"
 	"github.com/keptn/gitops/policy/metric/connect"
@@ -29,7 +27,7 @@ type Fabric struct {
 	open    func(connect.Server) (metric.Querier, error)
 	options options
 	now     func() time.Time
-	slots   *semaphore.Weighted // of the queries of all servers
+	rooms   rooms
 
 	mu       sync.Mutex // guards the rest
 	flights  map[digest]*flight
@@ -42,33 +40,29 @@ type Fabric struct {
 type Option func(*options)
 
 type options struct {
+	// For how long an answer is kept for those who ask the same again, how many are
+	// kept, and of how many bytes together. An error that is the query's or the
+	// configuration's is kept too, for 10 seconds at most. An answer larger than an
+	// eighth of all bytes is not kept.
 	keep       time.Duration
 	maxAnswers int
 	maxBytes   int64
+	// How many clients that nobody uses are kept, and for how long, with their
+	// connections. Those in use are not bounded by it.
 	maxClients int
 	idle       time.Duration
+	// How many queries are open at a time at all servers that answer (see rooms).
 	concurrent int
 	observe    func(Event)
 }
 
-// KeepAnswers is how long an answer is kept for those who ask the same again, how
-// many are kept, and of how many bytes together. The default is a minute, 10,000,
-// and 64 MiB. An error that is the query's or the configuration's is kept too, for
-// 10 seconds at most. An answer larger than an eighth of all bytes is not kept.
-func KeepAnswers(d time.Duration, n int, bytes int64) Option {
-	return func(o *options) { o.keep, o.maxAnswers, o.maxBytes = d, max(n, 1), bytes }
+// defaults are what a Fabric does unless an Option changes it.
+func defaults() options {
+	return options{
+		keep: time.Minute, maxAnswers: 10_000, maxBytes: 64 << 20,
+		maxClients: 256, idle: 10 * time.Minute, concurrent: 64,
+	}
 }
-
-// KeepClients is how many clients that nobody uses are kept, and for how long, with
-// their connections. The default is 256, and 10 minutes. Those in use are not
-// bounded by it.
-func KeepClients(n int, idle time.Duration) Option {
-	return func(o *options) { o.maxClients, o.idle = n, idle }
-}
-
-// Concurrent is how many queries are open at all servers together. The default is
-// 64. One server has half of them at most, so that one that hangs leaves room.
-func Concurrent(n int) Option { return func(o *options) { o.concurrent = max(n, 1) } }
 
 // Observe is told of every query when it ends, by the goroutine that asked it.
 func Observe(f func(Event)) Option { return func(o *options) { o.observe = f } }
@@ -91,10 +85,7 @@ type Event struct {
 
 // New returns a Fabric whose clients are opened by open, which is provider.Open.
 func New(open func(connect.Server) (metric.Querier, error), opts ...Option) *Fabric {
-	o := options{
-		keep: time.Minute, maxAnswers: 10_000, maxBytes: 64 << 20,
-		maxClients: 256, idle: 10 * time.Minute, concurrent: 64,
-	}
+	o := defaults()
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -102,7 +93,7 @@ func New(open func(connect.Server) (metric.Querier, error), opts ...Option) *Fab
 		open:     open,
 		options:  o,
 		now:      time.Now,
-		slots:    semaphore.NewWeighted(int64(o.concurrent)),
+		rooms:    newRooms(o.concurrent),
 		flights:  map[digest]*flight{},
 		answers:  newCache(o.keep, o.maxAnswers, o.maxBytes),
 		clients:  map[digest]*client{},
@@ -125,7 +116,8 @@ func New(open func(connect.Server) (metric.Querier, error), opts ...Option) *Fab
 // minutes at most. One that is down, so that 5 queries in a row were unreachable or
 // timed out, is asked by one query at a time, and once per second at most, until it
 // answers. The other queries fail at once: with metric.RateLimitedError and the
-// rest of the time, or with the last error.
+// rest of the time, or with the last error. A server that hangs takes nothing from
+// those that answer: each of these can always be asked one query at least.
 func (f *Fabric) Query(ctx context.Context, s connect.Server, q metric.Query) (metric.Result, error) {
 	if f.options.observe == nil {
 		a, _ := f.query(ctx, s, q)

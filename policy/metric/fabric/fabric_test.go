@@ -189,6 +189,7 @@ func TestAQueryThatDiffersIsAskedByItself(t *testing.T) {
 		"Nanosecond": {"or a part of one,", with(func(q *metric.Query) { q.At = q.At.Add(1) }), 2},
 		"Window":     {"another window,", with(func(q *metric.Query) { q.Window++ }), 2},
 		"Step":       {"another step,", with(func(q *metric.Query) { q.Step++ }), 2},
+		"Lines":      {"one that wants lines too,", with(func(q *metric.Query) { q.Lines = true }), 2},
 		"Argument":   {"another argument,", with(func(q *metric.Query) { q.Args = map[string]string{"a": "bd"} }), 2},
 		"NoArgument": {"none,", with(func(q *metric.Query) { q.Args = nil }), 2},
 		"Boundary":   {"or one that reads the same in a row.", with(func(q *metric.Query) { q.Args = map[string]string{"ab": "c"} }), 2},

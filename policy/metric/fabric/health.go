@@ -3,10 +3,12 @@ package fabric
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
 	"github.com/keptn/gitops/policy/metric"
+	"github.com/keptn/gitops/policy/metric/connect"
 )
 
 const (
@@ -32,6 +34,7 @@ const (
 type health struct {
 	mu       sync.Mutex
 	resumes  time.Time // when it may be asked again after a rate limit
+	answered bool      // once at least
 	failures int       // queries in a row
 	last     error     // of these
 	probing  bool      // the one query of a server that is down is under way
@@ -75,6 +78,13 @@ func (h *health) enter(now time.Time) (probe bool, err error) {
 	return probe, nil
 }
 
+// trusted says whether the server answered the last time that it was asked.
+func (h *health) trusted() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.answered && h.failures == 0
+}
+
 // limited notes that the server wants to be left alone.
 func (h *health) limited(now time.Time, retryAfter time.Duration) {
 	if retryAfter <= 0 {
@@ -103,7 +113,7 @@ func (h *health) leave(now time.Time, probe bool, end finding, err error) {
 	}
 	switch end {
 	case up:
-		h.failures, h.last = 0, nil
+		h.answered, h.failures, h.last = true, 0, nil
 	case down:
 		h.failures++
 		h.last = err
@@ -121,10 +131,20 @@ const (
 	down
 )
 
-// findingOf is what an error says of the server. One that comes about without an
-// answer, as a query cancelled or refused on our side, says nothing.
+// findingOf is what an error says of the server. It is down where it cannot be
+// reached, answers nothing in time, or a gateway says so in its place
+// (https://www.rfc-editor.org/rfc/rfc9110#section-15.6.3), but not where it answers
+// that it failed or took too long: that may be the query's fault. An error that comes
+// about without an answer, as a query cancelled or refused on our side, says nothing.
 func findingOf(err error) finding {
-	if errors.Is(err, metric.ErrUnreachable) || errors.Is(err, metric.ErrTimeout) {
+	var answered *metric.AnsweredError
+	var failure *connect.Failure
+	switch {
+	case errors.As(err, &answered):
+		return up
+	case errors.As(err, &failure) && failure.Status == http.StatusInternalServerError:
+		return up
+	case errors.Is(err, metric.ErrUnreachable), errors.Is(err, metric.ErrTimeout):
 		return down
 	}
 	for _, answered := range []error{

@@ -125,8 +125,8 @@ func (q *question) once(ctx context.Context) (result metric.Result, err error) {
 	return querier.Query(ctx, q.query)
 }
 
-// turn waits for a slot of the server, for its rate, and for a slot of all. The
-// release gives the slots back.
+// turn waits for a slot of the server, for its rate, and for a place in one of the
+// rooms. The release gives the slot and the place back.
 func (q *question) turn(ctx context.Context) (release func(), err error) {
 	if !q.join() && q.slots.Acquire(ctx, 1) != nil {
 		q.asking.Add(-1)
@@ -136,12 +136,17 @@ func (q *question) turn(ctx context.Context) (release func(), err error) {
 		q.slots.Release(1)
 		q.asking.Add(-1)
 	}
-	if q.rate.Wait(ctx) != nil || q.all.Acquire(ctx, 1) != nil {
+	if q.rate.Wait(ctx) != nil {
+		leave()
+		return nil, q.overdue(ctx)
+	}
+	place := q.enter(ctx)
+	if place == nil {
 		leave()
 		return nil, q.overdue(ctx)
 	}
 	release = func() {
-		q.all.Release(1)
+		place.leave()
 		leave()
 	}
 	if deadline, ok := ctx.Deadline(); ok && !q.now().Before(deadline) { // as the turn came

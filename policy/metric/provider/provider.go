@@ -67,8 +67,12 @@ func Open(s connect.Server) (metric.Querier, error) {
 	return k.open(s)
 }
 
-// defaultTimeout is how long a query may take, retries included.
-const defaultTimeout = 20 * time.Second
+// How long a query may take, retries included, where the spec does not say, and
+// where it does at most: a query that hangs takes a place of others that long.
+const (
+	defaultTimeout = 20 * time.Second
+	maxTimeout     = 2 * time.Minute
+)
 
 // Limits are how much a provider is asked at most.
 type Limits struct {
@@ -76,7 +80,7 @@ type Limits struct {
 	Concurrent int
 	// PerSecond is how many queries are begun per second.
 	PerSecond int
-	// Timeout of one query, retries included.
+	// Timeout of one query, retries included. It is 2 minutes at most.
 	Timeout time.Duration
 }
 
@@ -85,7 +89,7 @@ func LimitsOf(spec metricsv1.KeptnMetricsProviderSpec) Limits {
 	k := kinds()[spec.Type]
 	l := Limits{Concurrent: max(k.concurrent, 1), PerSecond: max(k.perSecond, 1), Timeout: defaultTimeout}
 	if spec.Timeout != nil && spec.Timeout.Duration > 0 {
-		l.Timeout = spec.Timeout.Duration
+		l.Timeout = min(spec.Timeout.Duration, maxTimeout)
 	}
 	if spec.Limits == nil {
 		return l

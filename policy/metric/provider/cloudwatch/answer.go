@@ -79,7 +79,7 @@ func (a *answer) addResult(at place, r types.MetricDataResult) error {
 	case r.StatusCode == types.StatusCodeForbidden:
 		return fmt.Errorf("%w: the credentials may not read %q", metric.ErrUnauthorized, at.id)
 	case r.StatusCode == types.StatusCodeInternalError:
-		return fmt.Errorf("%w: CloudWatch failed to read %q", metric.ErrUnreachable, at.id)
+		return &metric.AnsweredError{Err: fmt.Errorf("%w: CloudWatch failed to read %q", metric.ErrUnreachable, at.id)}
 	}
 	one := a.byPlace[at]
 	if one == nil {
@@ -116,13 +116,13 @@ func (a *answer) warn(id string, messages []types.MessageData) {
 	}
 }
 
-// result is what all pages yield: all samples, or the newest of each series.
+// result is what all pages yield: all samples, or the newest of each series. Data
+// that are still partial after the last page are not to be judged by.
 func (a *answer) result(s connect.Server, newest bool) (metric.Result, error) {
 	var series []metric.Series
-	warnings := a.warnings
 	for _, d := range a.all {
 		if d.StatusCode == types.StatusCodePartialData {
-			warnings = append(warnings, fmt.Sprintf("%s: the data are partial", d.ID))
+			return metric.Result{}, &metric.AnsweredError{Err: fmt.Errorf("%w: CloudWatch has only a part of the data of %q: ask again, or for a shorter window", metric.ErrUnreachable, d.ID)}
 		}
 		if len(d.Values) == 0 {
 			continue
@@ -136,7 +136,7 @@ func (a *answer) result(s connect.Server, newest bool) (metric.Result, error) {
 	if err != nil {
 		return metric.Result{}, fmt.Errorf("%w: %w", metric.ErrBadResponse, err)
 	}
-	return metric.Result{Series: series, Raw: raw, Warnings: warnings}, nil
+	return metric.Result{Series: series, Raw: raw, Warnings: a.warnings}, nil
 }
 
 // series is the samples in the order of time, or the newest of them.

@@ -8,6 +8,7 @@ package cloudwatch
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -32,11 +33,21 @@ type querier struct {
 // New checks the server and returns what queries it, in the region of
 // Spec.CloudWatch. Spec.TargetServer replaces the region's own endpoint, as a VPC
 // endpoint does. The Secret's keys are accessKeyID, secretAccessKey and, for
-// temporary credentials, sessionToken.
+// temporary credentials, sessionToken. Without a Secret, Spec.TargetServer can be
+// an endpoint of CloudWatch's own only: whoever chooses another could read what the
+// process's identity signs.
 func New(s connect.Server) (metric.Querier, error) {
 	if s.Spec.CloudWatch == nil || s.Spec.CloudWatch.Region == "" {
 		return nil, fmt.Errorf("%w: it needs a region: give it in cloudWatch.region, as eu-central-1", metric.ErrConfig)
 	}
+	if region := s.Spec.CloudWatch.Region; s.Secret == nil && s.Ambient && !isOwn(s, region) {
+		return nil, fmt.Errorf("%w: the identity that the controller has in AWS is shown to no server but CloudWatch in %s, over verified https: leave targetServer and insecureSkipTlsVerify away, or give a Secret with the keys accessKeyID and secretAccessKey", metric.ErrConfig, region)
+	}
+	return open(s)
+}
+
+// open returns what queries a server whose configuration has been looked at.
+func open(s connect.Server) (metric.Querier, error) {
 	region := s.Spec.CloudWatch.Region
 	identity, err := credentialsOf(s, region)
 	if err != nil {
@@ -85,6 +96,27 @@ func credentialsOf(s connect.Server, region string) (aws.CredentialsProvider, er
 		}
 	}
 	return credentials.NewStaticCredentialsProvider(id, key, token), nil
+}
+
+// isOwn says whether a server is CloudWatch's own in the region, over verified https:
+// its public endpoint or that of a VPC
+// (https://docs.aws.amazon.com/general/latest/gr/cw_region.html). Other names below
+// amazonaws.com can be anybody's, as those of API Gateway are.
+func isOwn(s connect.Server, region string) bool {
+	if s.Spec.InsecureSkipTLSVerify {
+		return false
+	}
+	if s.Spec.TargetServer == "" {
+		return true
+	}
+	u, err := s.URL("")
+	if err != nil || u.Scheme != "https" {
+		return false
+	}
+	host := strings.TrimSuffix(u.Hostname(), ".cn")
+	return host == "monitoring."+region+".amazonaws.com" ||
+		host == "monitoring-fips."+region+".amazonaws.com" ||
+		strings.HasSuffix(host, ".monitoring."+region+".vpce.amazonaws.com")
 }
 
 // ambient is the identity that the process has in AWS: of its environment, its

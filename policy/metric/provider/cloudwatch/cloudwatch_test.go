@@ -1,6 +1,7 @@
 package cloudwatch_test
 
 import (
+	"errors"
 	"io"
 	"math"
 	"net/http"
@@ -229,11 +230,11 @@ func TestResultsAreSeries(t *testing.T) {
 			results(result("q1", "a", nil), result("q2", "b", []int{5}, 1)),
 			[]metric.Series{series("q2", "b", metric.Sample{Time: minute(5), Value: 1})}, nil},
 		"Remarks": {"CloudWatch's own remarks are warnings.", 0, 0,
-			with(results(with(with(result("q1", "a", []int{5}, 1), "StatusCode", cbor.String("PartialData")),
+			with(results(with(result("q1", "a", []int{5}, 1),
 				"Messages", cbor.List{cbor.Map{"Code": cbor.String("ArithmeticError"), "Value": cbor.String("division by zero")}})),
 				"Messages", cbor.List{cbor.Map{"Code": cbor.String("MaxMetricsExceeded"), "Value": cbor.String("too many metrics")}}),
 			[]metric.Series{series("q1", "a", metric.Sample{Time: minute(5), Value: 1})},
-			[]string{"MaxMetricsExceeded: too many metrics", "q1: ArithmeticError: division by zero", "q1: the data are partial"}},
+			[]string{"MaxMetricsExceeded: too many metrics", "q1: ArithmeticError: division by zero"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -280,5 +281,14 @@ func TestPagesAreOneAnswer(t *testing.T) {
 	}
 	if asked != 2 {
 		t.Errorf("asked %d times, want twice", asked)
+	}
+}
+
+func TestAnAnswerThatStaysPartialIsNone(t *testing.T) {
+	body := results(with(result("q1", "a", []int{5}, 1), "StatusCode", cbor.String("PartialData")))
+	got, err := serve(t, answer(http.StatusOK, body)).Query(t.Context(), metric.Query{Expr: "x", At: at()})
+	var answered *metric.AnsweredError
+	if !errors.Is(err, metric.ErrUnreachable) || !errors.As(err, &answered) {
+		t.Errorf("got %+v and error %v, want ErrUnreachable of a server that is up", got, err)
 	}
 }

@@ -211,16 +211,50 @@ func TestTheProcessIdentityIsUsedWhereItMay(t *testing.T) {
 	defer server.Close()
 	s := reach(server.URL)
 	s.Secret, s.Ambient = nil, true
-	if _, err := open(t, s).Query(t.Context(), metric.Query{Expr: "x", At: at()}); !errors.Is(err, metric.ErrUnauthorized) || !strings.Contains(err.Error(), "no identity in AWS") {
+	q, err := cloudwatch.NewAnywhere(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.Query(t.Context(), metric.Query{Expr: "x", At: at()}); !errors.Is(err, metric.ErrUnauthorized) || !strings.Contains(err.Error(), "no identity in AWS") {
 		t.Errorf("without an identity: error %v, want ErrUnauthorized", err)
 	}
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDPROCESS")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "hunter4")
-	if _, err := open(t, s).Query(t.Context(), metric.Query{Expr: "x", At: at()}); err != nil {
+	if _, err := q.Query(t.Context(), metric.Query{Expr: "x", At: at()}); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(auth, "Credential=AKIDPROCESS/") {
 		t.Errorf("Authorization = %q", auth)
+	}
+}
+
+func TestTheProcessIdentityIsShownToCloudWatchOnly(t *testing.T) {
+	cases := map[string]struct {
+		reason, server string
+		insecure, may  bool
+	}{
+		"Default":    {"The SDK knows where CloudWatch is.", "", false, true},
+		"Region":     {"Its address may be written out.", "https://monitoring.eu-central-1.amazonaws.com", false, true},
+		"FIPS":       {"There is one for authorities.", "https://monitoring-fips.eu-central-1.amazonaws.com", false, true},
+		"China":      {"China has its own domain.", "https://monitoring.eu-central-1.amazonaws.com.cn/", false, true},
+		"VPC":        {"A VPC has an endpoint of its own.", "https://vpce-0a-1b.monitoring.eu-central-1.vpce.amazonaws.com", false, true},
+		"Other":      {"Another's server could read what is signed.", "https://monitoring.example.com", false, false},
+		"Suffix":     {"A name that ends alike is another's.", "https://monitoring.eu-central-1.evilamazonaws.com", false, false},
+		"APIGateway": {"Anybody can have an API at Amazon.", "https://abc.execute-api.eu-central-1.amazonaws.com", false, false},
+		"Machine":    {"Or a machine.", "https://ec2-203-0-113-1.eu-central-1.compute.amazonaws.com", false, false},
+		"HTTP":       {"Anybody on the way reads http.", "http://monitoring.eu-central-1.amazonaws.com", false, false},
+		"Insecure":   {"Or is CloudWatch without a certificate.", "https://monitoring.eu-central-1.amazonaws.com", true, false},
+		"Nobody":     {"Also where the SDK chooses the server.", "", true, false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := reach(tc.server)
+			s.Secret, s.Ambient, s.Spec.InsecureSkipTLSVerify = nil, true, tc.insecure
+			_, err := cloudwatch.New(s)
+			if tc.may && err != nil || !tc.may && !errors.Is(err, metric.ErrConfig) {
+				t.Errorf("%s: error %v", tc.reason, err)
+			}
+		})
 	}
 }
 

@@ -26,8 +26,10 @@ func (a answer) stateError() error {
 	switch a.State {
 	case "SUCCEEDED":
 		return nil
-	case "FAILED", "CANCELLED", "RESULT_GONE":
-		return fmt.Errorf("%w: Grail says that the query is %s", metric.ErrUnreachable, a.State)
+	case "FAILED":
+		return fmt.Errorf("%w: Grail says that it is %s: run it in a notebook to see why", metric.ErrBadQuery, a.State)
+	case "CANCELLED", "RESULT_GONE":
+		return &metric.AnsweredError{Err: fmt.Errorf("%w: Grail says that the query is %s", metric.ErrUnreachable, a.State)}
 	default:
 		return fmt.Errorf("%w: the query has the unknown state %.40q: is the URL that of the environment, as https://<id>.apps.dynatrace.com?", metric.ErrBadResponse, a.State)
 	}
@@ -79,7 +81,7 @@ func queryError(err error) error {
 	case http.StatusBadRequest:
 		return fmt.Errorf("%w: %s", metric.ErrBadQuery, said)
 	case http.StatusGone:
-		return fmt.Errorf("%w: Grail has no result any more: %s", metric.ErrUnreachable, said)
+		return &metric.AnsweredError{Err: fmt.Errorf("%w: Grail has no result any more: %s", metric.ErrUnreachable, said)}
 	default:
 		return fmt.Errorf("%w: %s", err, said)
 	}

@@ -45,13 +45,16 @@ type failure struct {
 	} `json:"constraintViolations"`
 }
 
-// series are the rows that have values.
+// series are the rows that have values. Those of one page of several are not to be
+// judged by.
 func (a answer) series() ([]metric.Series, error) {
 	switch {
 	case a.Error != nil:
 		return nil, a.Error.typed()
 	case a.Result == nil:
 		return nil, fmt.Errorf("%w: it has no result: is the URL that of Dynatrace's API?", metric.ErrBadResponse)
+	case a.NextPageKey != "":
+		return nil, fmt.Errorf("%w: Dynatrace has more of them than fit into one answer: narrow the selector with :filter, or aggregate with :splitBy()", metric.ErrTooManySeries)
 	}
 	var series []metric.Series
 	for _, c := range a.Result {
@@ -100,9 +103,6 @@ func (a answer) warnings() []string {
 	all := slices.Clone(a.Warnings)
 	for _, c := range a.Result {
 		all = append(all, c.Warnings...)
-	}
-	if a.NextPageKey != "" {
-		all = append(all, "the answer is partial: Dynatrace has more pages of it: aggregate the series")
 	}
 	return all
 }

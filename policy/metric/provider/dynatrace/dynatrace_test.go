@@ -114,14 +114,6 @@ func TestAResultIsWhatDynatraceMeasured(t *testing.T) {
 	}
 }
 
-func TestAPartialAnswerWarns(t *testing.T) {
-	body := `{"nextPageKey":"x","result":[{"metricId":"m","data":[` + row("a", "1", "1") + `]}]}`
-	got, err := query(t, serve(t, answer(200, body)), instant("x"))
-	if err != nil || len(got.Warnings) != 1 {
-		t.Errorf("warnings %q and error %v, want one warning", got.Warnings, err)
-	}
-}
-
 func TestErrorsOfTheAPIAreToldApart(t *testing.T) {
 	failure := func(code int) string {
 		return fmt.Sprintf(`{"error":{"code":%d,"message":"Constraints violated.","constraintViolations":[{"path":"metricSelector","message":"must be recognized","parameterLocation":"QUERY","location":null}]}}`, code)
@@ -143,6 +135,7 @@ func TestErrorsOfTheAPIAreToldApart(t *testing.T) {
 		"BodyBreaks":     {"A server that is out of order.", 200, failure(503), metric.ErrUnreachable, "Constraints"},
 		"NotTheAPIs":     {"A 400 that is not the API's is a wrong URL.", 400, `{"a":1}`, metric.ErrBadResponse, "400"},
 		"UnequalLengths": {"Each value has its time.", 200, success(row("a", "1,2", "1")), metric.ErrBadResponse, "2 times and 1 values"},
+		"MorePages":      {"The first page is not to be judged by.", 200, `{"nextPageKey":"x","result":[{"metricId":"m","data":[` + row("a", "1", "1") + `]}]}`, metric.ErrTooManySeries, ":splitBy()"},
 		"TooMany":        {"A query without aggregation must not fill the memory.", 200, success(row("a", "1", "1") + "," + row("b", "1", "1")), metric.ErrTooManySeries, "yields 2"},
 	}
 	for name, tc := range cases {

@@ -15,31 +15,42 @@ import (
 type answer struct {
 	TimedOut bool `json:"timed_out"`
 	Shards   struct {
-		Total  int `json:"total"`
-		Failed int `json:"failed"`
+		Total    int `json:"total"`
+		Failed   int `json:"failed"`
+		Failures []struct {
+			Reason cause `json:"reason"`
+		} `json:"failures"`
 	} `json:"_shards"`
 	Hits struct {
 		Total json.RawMessage `json:"total"`
 	} `json:"hits"`
 }
 
-// warnings say that the answer is partial, or that the number of hits, if that is
-// what is asked for, is only a lower bound.
+// partial is the error of an answer that leaves something out: it is not to be
+// judged by. The server is up all the same.
+func (a answer) partial() error {
+	switch failures := a.Shards.Failures; {
+	case a.TimedOut:
+		return &metric.AnsweredError{Err: fmt.Errorf("%w: the search was cut off: narrow it, or give it a longer timeout", metric.ErrTimeout)}
+	case a.Shards.Failed > 0 && len(failures) > 0:
+		return &metric.AnsweredError{Err: fmt.Errorf("%w: %d of %d shards failed: %s", metric.ErrUnreachable, a.Shards.Failed, a.Shards.Total, failures[0].Reason)}
+	case a.Shards.Failed > 0:
+		return &metric.AnsweredError{Err: fmt.Errorf("%w: %d of %d shards failed", metric.ErrUnreachable, a.Shards.Failed, a.Shards.Total)}
+	default:
+		return nil
+	}
+}
+
+// warnings say that the number of hits, if that is what is asked for, is only a
+// lower bound.
 func (a answer) warnings(name string) []string {
-	var all []string
-	if a.TimedOut {
-		all = append(all, "the answer is partial: the search timed out")
-	}
-	if a.Shards.Failed > 0 {
-		all = append(all, fmt.Sprintf("the answer is partial: %d of %d shards failed", a.Shards.Failed, a.Shards.Total))
-	}
 	var hits struct {
 		Relation string `json:"relation"`
 	}
 	if name == total && json.Unmarshal(a.Hits.Total, &hits) == nil && hits.Relation == "gte" {
-		all = append(all, `there are more hits than are counted: give the search "track_total_hits": true`)
+		return []string{`there are more hits than are counted: give the search "track_total_hits": true`}
 	}
-	return all
+	return nil
 }
 
 // A cause is why a search failed.
@@ -47,6 +58,14 @@ type cause struct {
 	Type   string  `json:"type"`
 	Reason string  `json:"reason"`
 	Root   []cause `json:"root_cause"`
+}
+
+// String is the cause at the root, in the server's words.
+func (c cause) String() string {
+	if len(c.Root) > 0 {
+		c = c.Root[0]
+	}
+	return cmp.Or(c.Reason, c.Type)
 }
 
 // queryError says what an answer with an error status means: a search that is
@@ -63,9 +82,5 @@ func queryError(err error) error {
 	if json.Unmarshal(refused.Body, &body) != nil || body.Error.Type == "" {
 		return err
 	}
-	why := body.Error
-	if len(why.Root) > 0 {
-		why = why.Root[0]
-	}
-	return fmt.Errorf("%w: %s", metric.ErrBadQuery, cmp.Or(why.Reason, why.Type))
+	return fmt.Errorf("%w: %s", metric.ErrBadQuery, body.Error)
 }

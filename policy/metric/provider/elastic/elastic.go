@@ -93,6 +93,9 @@ func (e *querier) Query(ctx context.Context, q metric.Query) (metric.Result, err
 	if err != nil {
 		return metric.Result{}, queryError(err)
 	}
+	if err := got.partial(); err != nil {
+		return metric.Result{}, err
+	}
 	name, value, err := pick(raw, path)
 	if err != nil {
 		return metric.Result{}, err

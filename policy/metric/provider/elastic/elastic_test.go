@@ -2,6 +2,7 @@ package elastic_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -187,21 +188,32 @@ func TestAnAnswerCannotMakeItsPathsFillTheMemory(t *testing.T) {
 	checkError(t, "A long name is repeated in the path of each number below it.", err, metric.ErrTooManySeries, "too many values")
 }
 
-func TestAPartialAnswerWarns(t *testing.T) {
+func TestAPartialAnswerIsNone(t *testing.T) {
 	cases := map[string]struct {
-		reason, body, says string
+		reason, body string
+		want         error
+		says         string
 	}{
-		"TimedOut":   {"The shards were cut off.", `{"timed_out":true,"aggregations":{"a":{"value":1}}}`, "timed out"},
-		"Failed":     {"Some did not answer.", `{"_shards":{"total":3,"failed":1},"aggregations":{"a":{"value":1}}}`, "1 of 3 shards failed"},
-		"LowerBound": {"Hits are counted up to 10,000 only.", `{"hits":{"total":{"value":10000,"relation":"gte"}}}`, "track_total_hits"},
+		"TimedOut": {"The shards were cut off.", `{"timed_out":true,"aggregations":{"a":{"value":1}}}`, metric.ErrTimeout, "cut off"},
+		"Failed":   {"Some did not answer.", `{"_shards":{"total":3,"failed":1},"aggregations":{"a":{"value":1}}}`, metric.ErrUnreachable, "1 of 3 shards failed"},
+		"Why":      {"And say why.", `{"_shards":{"total":3,"failed":1,"failures":[{"shard":0,"index":"a","reason":{"type":"illegal_argument_exception","reason":"Fielddata is disabled"}}]},"aggregations":{"a":{"value":1}}}`, metric.ErrUnreachable, "failed: Fielddata is disabled"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, err := query(t, serve(t, answer(200, tc.body)), instant(question()))
-			if err != nil || len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0], tc.says) {
-				t.Errorf("%s: warnings %q and error %v, want one that says %q", tc.reason, got.Warnings, err, tc.says)
+			_, err := query(t, serve(t, answer(200, tc.body)), instant(question()))
+			checkError(t, tc.reason, err, tc.want, tc.says)
+			var answered *metric.AnsweredError
+			if !errors.As(err, &answered) {
+				t.Errorf("%s: error %v, want one of a server that is up", tc.reason, err)
 			}
 		})
+	}
+}
+
+func TestALowerBoundOfHitsWarns(t *testing.T) {
+	got, err := query(t, serve(t, answer(200, `{"hits":{"total":{"value":10000,"relation":"gte"}}}`)), instant(question()))
+	if err != nil || len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0], "track_total_hits") {
+		t.Errorf("warnings %q and error %v, want one that hits are counted up to 10,000 only", got.Warnings, err)
 	}
 }
 

@@ -31,13 +31,19 @@ type data struct {
 	Result     json.RawMessage `json:"result"`
 }
 
+// What an answer calls a query that took longer than the server allows.
+const timeout, canceled = "timeout", "canceled"
+
+// gaveUp says whether the server ended the query itself.
+func (a answer) gaveUp() bool { return a.ErrorType == timeout || a.ErrorType == canceled }
+
 // failure is what an answer says of a query that failed.
 func (a answer) failure() error {
 	switch a.ErrorType {
 	case "bad_data", "execution":
 		return fmt.Errorf("%w: %s", metric.ErrBadQuery, a.Error)
-	case "timeout", "canceled":
-		return fmt.Errorf("%w: the server gave up: %s", metric.ErrTimeout, a.Error)
+	case timeout, canceled:
+		return &metric.AnsweredError{Err: fmt.Errorf("%w: the server gave up: %s", metric.ErrTimeout, a.Error)}
 	case "internal", "unavailable":
 		return fmt.Errorf("%w: the server answers: %s", metric.ErrUnreachable, a.Error)
 	default:
@@ -48,11 +54,15 @@ func (a answer) failure() error {
 // answerError says what a failed request stands for, in the words of Prometheus or
 // of Google (https://cloud.google.com/apis/design/errors#http_mapping).
 func answerError(err error) error {
+	var prometheus answer
+	var failed *connect.Failure
+	if errors.As(err, &failed) && json.Unmarshal(failed.Body, &prometheus) == nil && prometheus.gaveUp() {
+		return prometheus.failure()
+	}
 	var answered *connect.Answer
 	if !errors.As(err, &answered) {
 		return err
 	}
-	var prometheus answer
 	if json.Unmarshal(answered.Body, &prometheus) == nil && prometheus.Status == "error" {
 		return prometheus.failure()
 	}

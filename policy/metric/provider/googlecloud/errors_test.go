@@ -87,6 +87,26 @@ func TestErrorsAreToldApart(t *testing.T) {
 	}
 }
 
+func TestAServerThatEndsAQueryIsUp(t *testing.T) {
+	for reason, tc := range map[string]struct {
+		handler http.HandlerFunc
+		want    error
+		up      bool
+	}{
+		"The query took longer than is allowed.":   {answer(503, failure("timeout", "query timed out")), metric.ErrTimeout, true},
+		"Other statuses say so too.":               {answer(400, failure("canceled", "query was canceled")), metric.ErrTimeout, true},
+		"A server that is out of order is not up.": {answer(503, failure("unavailable", "shards are away")), metric.ErrUnreachable, false},
+	} {
+		server := httptest.NewServer(both(token, tc.handler))
+		_, err := open(t, reach(t, server.URL)).Query(t.Context(), metric.Query{Expr: "x", At: at()})
+		server.Close()
+		var answered *metric.AnsweredError
+		if !errors.Is(err, tc.want) || errors.As(err, &answered) != tc.up {
+			t.Errorf("%s: error %v, want %v of a server that is up: %t", reason, err, tc.want, tc.up)
+		}
+	}
+}
+
 func TestTokensThatAreNotGivenAreToldApart(t *testing.T) {
 	cases := map[string]struct {
 		reason string

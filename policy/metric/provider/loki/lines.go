@@ -28,10 +28,10 @@ const (
 // that can be read.
 const defaultRange = 5 * time.Minute
 
-// addLines adds the newest lines that a query has counted, if any number of it is
-// above 0. That there are none to be had is a warning.
+// addLines adds the newest lines that a query has counted, if it asks for them and
+// any number of it is above 0. That there are none to be had is a warning.
 func (l *querier) addLines(ctx context.Context, q metric.Query, result *metric.Result) {
-	if !slices.ContainsFunc(result.Samples(), func(s metric.Sample) bool { return s.Value > 0 }) {
+	if !q.Lines || !slices.ContainsFunc(result.Samples(), func(s metric.Sample) bool { return s.Value > 0 }) {
 		return
 	}
 	logs, ok := logQueryOf(q.Expr)

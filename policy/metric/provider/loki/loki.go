@@ -1,7 +1,7 @@
 // Package loki asks metric queries over logs of servers that speak the HTTP API of
 // Grafana Loki (https://grafana.com/docs/loki/latest/reference/loki-http-api/), and
-// shows the newest log lines behind a number that is not 0. It asks for no other
-// lines, and writes none.
+// shows the newest log lines behind a number that is above 0 where these are asked
+// for. It asks for no other lines, and writes none.
 package loki
 
 import (
@@ -61,11 +61,8 @@ func (l *querier) Query(ctx context.Context, q metric.Query) (metric.Result, err
 	if err != nil {
 		return metric.Result{}, err
 	}
-	series, err := prometheus.SeriesOf(value, q)
+	series, err := prometheus.SeriesOf(l.server, value, q)
 	if err != nil {
-		return metric.Result{}, err
-	}
-	if err := l.server.CheckSeries(series); err != nil {
 		return metric.Result{}, err
 	}
 	result := metric.Result{Series: series, Raw: answer.Data.Result, Warnings: answer.Warnings}
@@ -158,6 +155,8 @@ func queryError(err error) error {
 	var refused *connect.Answer
 	var failure *connect.Failure
 	switch {
+	case errors.As(err, &failure) && isOwnTimeout(failure):
+		return &metric.AnsweredError{Err: fmt.Errorf("%w: the server gave up: %s", metric.ErrTimeout, clean(string(failure.Body)))}
 	case errors.As(err, &failure) && failure.Status == http.StatusGatewayTimeout:
 		return fmt.Errorf("%w: the server gave up: %s", metric.ErrTimeout, clean(string(failure.Body)))
 	case !errors.As(err, &refused), refused.Status != http.StatusBadRequest && refused.Status != http.StatusUnprocessableEntity:
@@ -172,4 +171,11 @@ func queryError(err error) error {
 	default:
 		return fmt.Errorf("%w: %s", metric.ErrBadQuery, message)
 	}
+}
+
+// isOwnTimeout says whether Loki itself ended a query, and not a proxy before it: by
+// its text (https://github.com/grafana/loki/blob/main/pkg/util/server/error.go).
+func isOwnTimeout(failure *connect.Failure) bool {
+	return failure.Status == http.StatusGatewayTimeout &&
+		strings.HasPrefix(strings.ToLower(string(failure.Body)), "request timed out")
 }

@@ -28,7 +28,7 @@ func at() time.Time { return time.Unix(1_700_000_000, 0).UTC() }
 
 // errorsOf is the question that most tests ask.
 func errorsOf() metric.Query {
-	return metric.Query{Expr: `sum(count_over_time({app="a"} |= "error" [10m]))`, At: at()}
+	return metric.Query{Expr: `sum(count_over_time({app="a"} |= "error" [10m]))`, At: at(), Lines: true}
 }
 
 func serverAt(url string) connect.Server {
@@ -175,6 +175,16 @@ func TestTheNewestLinesAreShown(t *testing.T) {
 	})
 }
 
+func TestLinesAreLookedForWhereTheyAreAskedFor(t *testing.T) {
+	f := &fake{numbers: says(200, vector("6")), logs: says(500, "")}
+	q := errorsOf()
+	q.Lines = false
+	got, err := querier(t, f.start(t)).Query(t.Context(), q)
+	if err != nil || got.Lines != nil || got.Warnings != nil || len(f.asked) != 1 {
+		t.Errorf("%+v and error %v after %d requests, want a number after one", got, err, len(f.asked))
+	}
+}
+
 func TestLinesAreOfTheTimeThatWasCounted(t *testing.T) {
 	const matrix = `[{"metric":{},"values":[[1700000000,"1"]]}]`
 	cases := map[string]struct {
@@ -191,7 +201,7 @@ func TestLinesAreOfTheTimeThatWasCounted(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{numbers: says(200, tc.answer)}
-			if _, err := querier(t, f.start(t)).Query(t.Context(), metric.Query{Expr: tc.expr, At: at(), Window: tc.window}); err != nil {
+			if _, err := querier(t, f.start(t)).Query(t.Context(), metric.Query{Expr: tc.expr, At: at(), Window: tc.window, Lines: true}); err != nil {
 				t.Fatal(err)
 			}
 			if start, end := f.asked[1].FormValue("start"), f.asked[1].FormValue("end"); start != tc.start+"000000000" || end != tc.end+"000000000" {
@@ -272,6 +282,20 @@ func TestErrorsAreToldApart(t *testing.T) {
 				t.Errorf("%s: error %q, want it to say %q", tc.reason, err, tc.says)
 			}
 		})
+	}
+}
+
+func TestAServerThatEndsAQueryIsUp(t *testing.T) {
+	for body, up := range map[string]bool{
+		"Request timed out, decrease the duration of the request or add more label matchers": true,
+		"<html><title>504 Gateway Time-out</title></html>":                                   false,
+	} {
+		f := &fake{numbers: says(504, body)}
+		_, err := querier(t, f.start(t)).Query(t.Context(), errorsOf())
+		var answered *metric.AnsweredError
+		if !errors.Is(err, metric.ErrTimeout) || errors.As(err, &answered) != up {
+			t.Errorf("%s: error %v, want a timeout of a server that is up: %t", body, err, up)
+		}
 	}
 }
 

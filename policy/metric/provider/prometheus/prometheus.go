@@ -58,11 +58,8 @@ func (p *querier) Query(ctx context.Context, q metric.Query) (metric.Result, err
 	if err != nil {
 		return metric.Result{}, queryError(ctx, err)
 	}
-	series, err := SeriesOf(value, q)
+	series, err := SeriesOf(p.server, value, q)
 	if err != nil {
-		return metric.Result{}, err
-	}
-	if err := p.server.CheckSeries(series); err != nil {
 		return metric.Result{}, err
 	}
 	raw, err := json.Marshal(value)
@@ -89,85 +86,6 @@ func (p *querier) ask(ctx context.Context, q metric.Query) (model.Value, v1.Warn
 	return p.api.QueryRange(ctx, q.Expr, window)
 }
 
-// SeriesOf are the series of an answer, which is a scalar, a vector or a matrix. A
-// matrix that answers a query without a step yields the newest sample of each; that
-// of a series that ended within the window keeps its own time.
-func SeriesOf(value model.Value, q metric.Query) ([]metric.Series, error) {
-	switch v := value.(type) {
-	case *model.Scalar:
-		return []metric.Series{{Samples: []metric.Sample{{Time: v.Timestamp.Time(), Value: float64(v.Value)}}}}, nil
-	case model.Vector:
-		return seriesOfVector(v)
-	case model.Matrix:
-		if q.Window == 0 {
-			return nil, fmt.Errorf("%w: it yields a range of samples: give one that yields a number or a vector, as with avg_over_time", metric.ErrBadQuery)
-		}
-		return seriesOfMatrix(v, q.Step == 0)
-	default:
-		return nil, fmt.Errorf("%w: it has no result: is the URL that of the API?", metric.ErrBadResponse)
-	}
-}
-
-// seriesOfVector are the series of an instant.
-func seriesOfVector(vector model.Vector) ([]metric.Series, error) {
-	series := make([]metric.Series, len(vector))
-	for i, s := range vector {
-		switch {
-		case s == nil:
-			return nil, errNull()
-		case s.Histogram != nil:
-			return nil, errHistogram()
-		}
-		series[i] = metric.Series{
-			Labels:  labelsOf(s.Metric),
-			Samples: []metric.Sample{{Time: s.Timestamp.Time(), Value: float64(s.Value)}},
-		}
-	}
-	return series, nil
-}
-
-// seriesOfMatrix are the series of a window, or the newest sample of each.
-func seriesOfMatrix(matrix model.Matrix, newest bool) ([]metric.Series, error) {
-	series := make([]metric.Series, 0, len(matrix))
-	for _, stream := range matrix {
-		switch {
-		case stream == nil:
-			return nil, errNull()
-		case len(stream.Histograms) > 0:
-			return nil, errHistogram()
-		}
-		values := stream.Values
-		if newest && len(values) > 1 {
-			values = values[len(values)-1:]
-		}
-		if len(values) == 0 {
-			continue
-		}
-		one := metric.Series{Labels: labelsOf(stream.Metric), Samples: make([]metric.Sample, len(values))}
-		for i, v := range values {
-			one.Samples[i] = metric.Sample{Time: v.Timestamp.Time(), Value: float64(v.Value)}
-		}
-		series = append(series, one)
-	}
-	return series, nil
-}
-
-func errHistogram() error {
-	return fmt.Errorf("%w: it yields a histogram: reduce it to numbers, as with histogram_quantile", metric.ErrBadQuery)
-}
-
-func errNull() error {
-	return fmt.Errorf("%w: it has a series that is null: is the URL that of the API?", metric.ErrBadResponse)
-}
-
-func labelsOf(m model.Metric) map[string]string {
-	labels := make(map[string]string, len(m))
-	for name, value := range m {
-		labels[string(name)] = string(value)
-	}
-	return labels
-}
-
 // queryError says of a failed query which error it is.
 func queryError(ctx context.Context, err error) error {
 	var failure *connect.Failure
@@ -182,7 +100,7 @@ func queryError(ctx context.Context, err error) error {
 	case v1.ErrBadData, v1.ErrExec:
 		return fmt.Errorf("%w: %s", metric.ErrBadQuery, answered.Msg)
 	case v1.ErrTimeout, v1.ErrCanceled:
-		return fmt.Errorf("%w: the server gave up: %s", metric.ErrTimeout, answered.Msg)
+		return gaveUp(answered.Msg)
 	case v1.ErrServer:
 		return fmt.Errorf("%w: the server answers %s", metric.ErrUnreachable, answered.Msg)
 	default:
@@ -197,8 +115,14 @@ func failureError(failure *connect.Failure) error {
 		ErrorType v1.ErrorType `json:"errorType"`
 		Error     string       `json:"error"`
 	}
-	if err := json.Unmarshal(failure.Body, &answer); err != nil || answer.ErrorType != v1.ErrTimeout {
-		return failure
+	if json.Unmarshal(failure.Body, &answer) == nil && (answer.ErrorType == v1.ErrTimeout || answer.ErrorType == v1.ErrCanceled) {
+		return gaveUp(answer.Error)
 	}
-	return fmt.Errorf("%w: the server gave up: %s", metric.ErrTimeout, answer.Error)
+	return failure
+}
+
+// gaveUp is a query that took longer than the server allows. The server is up: it
+// says so itself.
+func gaveUp(says string) error {
+	return &metric.AnsweredError{Err: fmt.Errorf("%w: the server gave up: %s", metric.ErrTimeout, says)}
 }

@@ -274,6 +274,42 @@ func TestErrorsAreToldApart(t *testing.T) {
 	}
 }
 
+func TestTooManySeriesAreNotConverted(t *testing.T) {
+	for _, kind := range []string{"vector", "matrix"} {
+		s := serve(t, answer(200, success(kind, `[null,null]`))) // which would be another error
+		s.MaxSeries = 1
+		q := instant()
+		if kind == "matrix" {
+			q.Window = time.Hour
+		}
+		if _, err := querier(t, s).Query(t.Context(), q); !errors.Is(err, metric.ErrTooManySeries) {
+			t.Errorf("%s: error %v, want ErrTooManySeries", kind, err)
+		}
+	}
+}
+
+func TestAServerThatEndsAQueryIsUp(t *testing.T) {
+	cases := map[string]struct {
+		reason  string
+		handler http.HandlerFunc
+		up      bool
+	}{
+		"Timeout":      {"The query took longer than Prometheus allows.", answer(503, failure("timeout", "query timed out in expression evaluation")), true},
+		"Canceled":     {"Or somebody ended it.", answer(503, failure("canceled", "query was canceled")), true},
+		"OtherTimeout": {"Others answer with another status.", answer(422, failure("timeout", "query timed out")), true},
+		"Unavailable":  {"A proxy says nothing of the server behind it.", answer(503, "no healthy upstream"), false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			_, err := querier(t, serve(t, tc.handler)).Query(t.Context(), instant())
+			var answered *metric.AnsweredError
+			if up := errors.As(err, &answered); up != tc.up || up != errors.Is(err, metric.ErrTimeout) {
+				t.Errorf("%s: error %v, want a timeout of a server that is up: %t", tc.reason, err, tc.up)
+			}
+		})
+	}
+}
+
 func TestALimitSaysHowLongToWait(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "7")
