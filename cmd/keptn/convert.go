@@ -29,14 +29,15 @@ func newConvert() *cobra.Command {
 func newConvertSLI() *cobra.Command {
 	var provider metricsv1.ObjectReference
 	cmd := converter(func(data []byte) ([]any, []string, error) {
-		templates, err := convert.SLI(data, provider)
-		return list(templates), nil, err
+		templates, notes, err := convert.SLI(data, provider)
+		return list(templates), notes, err
 	})
 	cmd.Use = "sli FILE --provider NAME"
 	cmd.Short = "Convert a Keptn v1 sli.yaml to AnalysisValueTemplates"
 	cmd.Long = `sli makes an AnalysisValueTemplate of each indicator in FILE, a Keptn v1 sli.yaml,
 or standard input for -. Placeholders as $SERVICE become {{.service}}: an
-Analysis gives their values in spec.args.
+Analysis gives their values in spec.args. What else begins with a dollar, as
+$handler, is left as it is, and said on standard error.
 
 Exit code: 0 converted, 2 could not convert.`
 	cmd.Example = `  keptn convert sli sli.yaml --provider prometheus
@@ -59,7 +60,7 @@ func newConvertSLO() *cobra.Command {
 for -. Its objectives refer to the AnalysisValueTemplates that convert sli makes.
 
 What an AnalysisDefinition cannot express, as criteria relative to earlier
-results, is left out, and said on standard error.
+results, and criteria that cannot be read, are left out, and said on standard error.
 
 Exit code: 0 converted, 2 could not convert.`
 	cmd.Example = `  keptn convert slo slo.yaml --name checkout

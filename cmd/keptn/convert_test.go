@@ -9,9 +9,10 @@ import (
 
 func TestConvertPrintsTodaysResourcesAndSaysWhatIsLeftOut(t *testing.T) {
 	dir := folder(t, map[string]string{
-		"sli.yaml": "indicators: {throughput: 'count(x{app=\"$SERVICE\"})', response_time: p95}\n",
-		"slo.yaml": "objectives: [{sli: response_time, pass: [{criteria: ['<=+10%', '<600']}]}]\ntotal_score: {pass: 90%, warning: 75%}\n",
-		"old.yaml": "{apiVersion: metrics.keptn.sh/v1alpha3, kind: KeptnMetric, metadata: {name: cpu}, spec: {query: cpu}}\n",
+		"sli.yaml":  "indicators: {throughput: 'count(x{app=\"$SERVICE\"})', response_time: p95}\n",
+		"slo.yaml":  "objectives: [{sli: response_time, pass: [{criteria: ['<=+10%', '<600']}]}]\ntotal_score: {pass: 90%, warning: 75%}\n",
+		"left.yaml": "indicators: {a: 'x{handler=\"$handler\"}'}\n",
+		"old.yaml":  "{apiVersion: metrics.keptn.sh/v1alpha3, kind: KeptnMetric, metadata: {name: cpu}, spec: {query: cpu}}\n",
 	})
 	cases := map[string]struct {
 		reason         string
@@ -61,6 +62,15 @@ metadata:
 spec:
   query: cpu
 `, "", 0},
+		"Left": {"What is no placeholder is told.", []string{"sli", "left.yaml", "--provider", "p"}, `apiVersion: metrics.keptn.sh/v1
+kind: AnalysisValueTemplate
+metadata:
+  name: a
+spec:
+  provider:
+    name: p
+  query: x{handler="$handler"}
+`, "left.yaml: indicator \"a\": $handler is left as it is\n", 0},
 		"WrongFile":  {"A file of another kind is named.", []string{"slo", "sli.yaml", "--name", "cart"}, "", "keptn: sli.yaml: read SLO file: it has no objectives: there is nothing to convert\n", 2},
 		"NoFile":     {"What is not there cannot be read.", []string{"sli", "none.yaml", "--provider", "p"}, "", "keptn: read file: open none.yaml: no such file or directory\n", 2},
 		"NoProvider": {"A template needs a provider.", []string{"sli", "sli.yaml"}, "", "keptn: required flag(s) \"provider\" not set\n", 2},

@@ -31,6 +31,8 @@ type foundPolicy struct {
 	file string
 	// made says that it is no SLOPolicy there but an SLO of OpenSLO.
 	made bool
+	// lifecycle is the only Lifecycle of the file, or nil.
+	lifecycle *v1alpha1.Lifecycle
 }
 
 // readPolicies reads all policies of a file, none of which may have a mistake.
@@ -50,9 +52,13 @@ func readPolicies(name string) ([]foundPolicy, error) {
 		return nil, problems
 	}
 	var found []foundPolicy
+	var lifecycle *v1alpha1.Lifecycle
+	if len(file.Lifecycles) == 1 {
+		lifecycle = &file.Lifecycles[0]
+	}
 	for _, p := range file.Policies {
 		_, written := file.Position(v1alpha1.SLOPolicyKind, p.Name, "spec", 1, 1)
-		found = append(found, foundPolicy{SLOPolicy: p, file: name, made: !written})
+		found = append(found, foundPolicy{SLOPolicy: p, file: name, made: !written, lifecycle: lifecycle})
 	}
 	return found, nil
 }

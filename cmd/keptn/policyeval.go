@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"maps"
 	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -14,12 +16,14 @@ import (
 
 	"github.com/keptn/gitops/api/gitops/v1alpha1"
 	"github.com/keptn/gitops/policy"
+	"github.com/keptn/gitops/policy/fixture"
 	"github.com/keptn/gitops/policy/measure"
 )
 
 // evalFlags are the flags of policy eval.
 type evalFlags struct {
 	policy, name, metrics, commit, format string
+	queries                               queryFlags
 	asked                                 askFlags
 }
 
@@ -38,11 +42,17 @@ from providers that are asked now; a metric that is in neither has no data.
 A value is a number, .nan, null for no data, or a list of series:
 [{labels: {path: /}, value: 3}, …]. A series can have values, one a minute up to
 now, in place of value: [1, 2, 3], or '0+10x5' as promtool writes them. The file
-can also have slo, params, commit, commits, rollout and now.
+can also have slo, params, commit, commits, rollout and now. A name that the policy does
+not declare is an error.
+
+Queries that are templates are filled in by the flags, else by params and rollout of
+that file, else by the only Lifecycle beside the policy: its app and its params. A
+query that reads what none of them gives is not asked: that is an error.
 
 Exit code: 0 pass or warning, 1 fail, 3 inconclusive, 2 error.`,
 		Example: `  keptn policy eval --policy apps/checkout/lifecycle.yaml --metrics metrics.yaml
   keptn policy eval --policy slo.yaml --provider http://localhost:9090 -o json
+  keptn policy eval --policy slo.yaml --provider http://localhost:9090 --app checkout --param region=eu
   keptn policy eval --policy slo.yaml --providers providers.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -58,6 +68,7 @@ Exit code: 0 pass or warning, 1 fail, 3 inconclusive, 2 error.`,
 	f.StringVar(&flags.name, "name", "", "name of the SLOPolicy, where the file has several")
 	f.StringVar(&flags.metrics, "metrics", "", "file with measurements")
 	f.StringVar(&flags.commit, "commit", "", "file with the commit: sha, author, email, message, time")
+	flags.queries.add(cmd, "")
 	flags.asked.add(cmd)
 	addOutput(cmd, &flags.format)
 	_ = cmd.MarkFlagRequired("policy") // fails only for a flag that does not exist
@@ -77,28 +88,44 @@ func (f *evalFlags) eval(ctx context.Context) (policy.Verdict, error) {
 	if err != nil {
 		return policy.Verdict{}, err
 	}
-	in, err := readMeasurements(f.metrics)
+	in, err := f.input(found)
 	if err != nil {
 		return policy.Verdict{}, err
-	}
-	if f.commit != "" {
-		if in.Commit, err = readCommit(f.commit); err != nil {
-			return policy.Verdict{}, err
-		}
 	}
 	ask, err := f.asked.ask()
 	if err != nil {
 		return policy.Verdict{}, err
 	}
 	if ask != nil {
-		if err := complete(ctx, &in, found.Spec, compiled.BurnWindows(), ask); err != nil {
+		data := f.queryData(found, &in)
+		if err := complete(ctx, &in, found.Spec, compiled.BurnWindows(), data, ask); err != nil {
 			return policy.Verdict{}, err
 		}
 	}
 	return compiled.Explain(ctx, in), nil
 }
 
-func readMeasurements(file string) (policy.Input, error) {
+// input is what is given of the measurements.
+func (f *evalFlags) input(p *foundPolicy) (policy.Input, error) {
+	if err := f.queries.check(p.Spec); err != nil {
+		return policy.Input{}, err
+	}
+	in, err := readMeasurements(f.metrics, p)
+	if err != nil {
+		return policy.Input{}, err
+	}
+	var params map[string]string
+	if p.lifecycle != nil {
+		params = p.lifecycle.Spec.Params
+	}
+	in.Params = given(f.queries.params, given(in.Params, params))
+	if f.commit != "" {
+		in.Commit, err = readCommit(f.commit)
+	}
+	return in, err
+}
+
+func readMeasurements(file string, p *foundPolicy) (policy.Input, error) {
 	if file == "" {
 		return policy.Input{Now: time.Now()}, nil
 	}
@@ -109,6 +136,9 @@ func readMeasurements(file string) (policy.Input, error) {
 	in, err := policy.ParseMeasurements(data, time.Now())
 	if err != nil {
 		return policy.Input{}, fmt.Errorf("%s: %w", file, err)
+	}
+	if problems := fixture.CheckMeasurements(file, data, p.Name, p.Spec); len(problems) > 0 {
+		return policy.Input{}, problems
 	}
 	return in, nil
 }
@@ -125,14 +155,21 @@ func readCommit(file string) (*policy.Commit, error) {
 	return &commit, nil
 }
 
+// evalRemedies say what to do where a query that is to be asked reads what is not
+// given.
+var evalRemedies = map[string]string{
+	fieldApp:         "give --app, or rollout: {app: …} in --metrics",
+	fieldEnvironment: "give --environment, or rollout: {environment: …} in --metrics",
+	fieldNamespace:   "give --namespace, or rollout: {namespace: …} in --metrics",
+	fieldVersion:     "give rollout: {version: …} in --metrics",
+	fieldCommit:      "give --commit, or commit: {sha: …} in --metrics",
+}
+
 // complete measures what the input does not have yet.
-func complete(ctx context.Context, in *policy.Input, spec v1alpha1.SLOPolicySpec, windows map[string][]time.Duration, ask measure.Ask) error {
-	subject := measure.Subject{Spec: spec, BurnWindows: windows, Now: in.Now, Query: queryData(spec, in)}
-	subject.Spec.Metrics = nil
-	for _, m := range spec.Metrics {
-		if _, given := in.Metrics[m.Name]; !given && m.Query != "" {
-			subject.Spec.Metrics = append(subject.Spec.Metrics, m)
-		}
+func complete(ctx context.Context, in *policy.Input, spec v1alpha1.SLOPolicySpec, windows map[string][]time.Duration, data policy.QueryData, ask measure.Ask) error {
+	subject := measure.Subject{Spec: missing(spec, in), BurnWindows: windows, Now: in.Now, Query: data}
+	if err := needed(queriesOf(subject.Spec.Metrics, subject.Spec.SLOs), data, evalRemedies); err != nil {
+		return err
 	}
 	if in.Rollout != nil {
 		subject.RolloutFinished = in.Rollout.FinishedAt
@@ -150,6 +187,26 @@ func complete(ctx context.Context, in *policy.Input, spec v1alpha1.SLOPolicySpec
 	return nil
 }
 
+// missing is a policy with those metrics and SLOs only that are to be asked for:
+// not given, or a part of a composite.
+func missing(spec v1alpha1.SLOPolicySpec, in *policy.Input) v1alpha1.SLOPolicySpec {
+	parts := map[string]bool{}
+	for _, s := range spec.SLOs {
+		for _, part := range s.Composite {
+			parts[part.SLO] = true
+		}
+	}
+	spec.Metrics = slices.DeleteFunc(slices.Clone(spec.Metrics), func(m v1alpha1.Metric) bool {
+		_, given := in.Metrics[m.Name]
+		return given || m.Query == ""
+	})
+	spec.SLOs = slices.DeleteFunc(slices.Clone(spec.SLOs), func(s v1alpha1.SLO) bool {
+		_, given := in.SLOs[s.Name]
+		return given && !parts[s.Name]
+	})
+	return spec
+}
+
 // given is what was given, and of the rest what was measured.
 func given[V any](values, measured map[string]V) map[string]V {
 	all := maps.Clone(measured)
@@ -160,11 +217,23 @@ func given[V any](values, measured map[string]V) map[string]V {
 	return all
 }
 
-// queryData is what the templates of queries read.
-func queryData(spec v1alpha1.SLOPolicySpec, in *policy.Input) policy.QueryData {
-	data := policy.QueryData{Params: policy.Params(spec, in.Params)}
+// queryData is what the templates of queries read: of the flags, else of the rollout,
+// else of the Lifecycle.
+func (f *evalFlags) queryData(p *foundPolicy, in *policy.Input) policy.QueryData {
+	var rollout policy.Rollout
 	if in.Rollout != nil {
-		data.App, data.Environment, data.Namespace, data.Version = in.Rollout.App, in.Rollout.Environment, in.Rollout.Namespace, in.Rollout.Version
+		rollout = *in.Rollout
+	}
+	var app string
+	if p.lifecycle != nil {
+		app = cmp.Or(p.lifecycle.Spec.App, p.lifecycle.Name)
+	}
+	data := policy.QueryData{
+		App:         cmp.Or(f.queries.app, rollout.App, app),
+		Environment: cmp.Or(f.queries.environment, rollout.Environment),
+		Namespace:   cmp.Or(f.queries.namespace, rollout.Namespace),
+		Version:     rollout.Version,
+		Params:      policy.Params(p.Spec, in.Params),
 	}
 	if in.Commit != nil {
 		data.Commit = in.Commit.SHA

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,9 +17,9 @@ const formatPrometheusRule = "prometheusrule"
 
 // ruleFlags are the flags of policy rules.
 type ruleFlags struct {
-	policy, name, format        string
-	app, environment, namespace string
-	params, labels              map[string]string
+	policy, name, format string
+	queries              queryFlags
+	labels               map[string]string
 }
 
 func newPolicyRules() *cobra.Command {
@@ -52,10 +49,7 @@ Exit code: 0 printed, 2 could not make rules.`,
 	f := cmd.Flags()
 	f.StringVar(&flags.policy, "policy", "", "file with the SLOPolicy, such as a lifecycle.yaml")
 	f.StringVar(&flags.name, "name", "", "name of the SLOPolicy, where the file has several")
-	f.StringVar(&flags.app, "app", "", "app, a label of the rules and {{.app}} of queries")
-	f.StringVar(&flags.environment, "environment", "", "environment, a label of the rules and {{.environment}} of queries")
-	f.StringVar(&flags.namespace, "namespace", "", "{{.namespace}} of queries")
-	f.StringToStringVar(&flags.params, "param", nil, "param of the policy, as region=eu")
+	flags.queries.add(cmd, "a label of the rules and ")
 	f.StringToStringVar(&flags.labels, "label", nil, "label of the PrometheusRule, as release=monitoring")
 	f.StringVarP(&flags.format, "output", "o", formatYAML, "yaml, json or prometheusrule")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{formatYAML, formatJSON, formatPrometheusRule}, cobra.ShellCompDirectiveNoFileComp)) // fails only for a flag that does not exist
@@ -102,65 +96,23 @@ func (f *ruleFlags) print(stdout, stderr io.Writer) error {
 	return err
 }
 
+// ruleRemedies say what to do where the queries of rules read what is not given.
+var ruleRemedies = map[string]string{
+	fieldApp:         "give --app",
+	fieldEnvironment: "give --environment",
+	fieldNamespace:   "give --namespace",
+	fieldVersion:     "rules serve all versions, so leave it out",
+	fieldCommit:      "rules serve all commits, so leave it out",
+}
+
 // data are what fills in the queries, all of which has to be known.
 func (f *ruleFlags) data(spec v1alpha1.SLOPolicySpec) (policy.QueryData, error) {
-	var declared []string
-	for _, p := range spec.Params {
-		declared = append(declared, p.Name)
-	}
-	for _, name := range slices.Sorted(maps.Keys(f.params)) {
-		if !slices.Contains(declared, name) {
-			return policy.QueryData{}, fmt.Errorf("--param %s: the policy declares no such param: it has %s", name, cmp.Or(strings.Join(declared, ", "), "none"))
-		}
+	if err := f.queries.check(spec); err != nil {
+		return policy.QueryData{}, err
 	}
 	data := policy.QueryData{
-		App: f.app, Environment: f.environment, Namespace: f.namespace, Params: policy.Params(spec, f.params),
+		App: f.queries.app, Environment: f.queries.environment, Namespace: f.queries.namespace,
+		Params: policy.Params(spec, f.queries.params),
 	}
-	return data, needed(spec.SLOs, data)
-}
-
-// needed is an error where a query reads what is not given: an empty text in its
-// place would select nothing, and alert of nothing.
-func needed(slos []v1alpha1.SLO, data policy.QueryData) error {
-	data.Window = "5m"
-	fields := []struct {
-		name, remedy string
-		of           func(*policy.QueryData) *string
-	}{
-		{"app", "give --app", func(d *policy.QueryData) *string { return &d.App }},
-		{"environment", "give --environment", func(d *policy.QueryData) *string { return &d.Environment }},
-		{"namespace", "give --namespace", func(d *policy.QueryData) *string { return &d.Namespace }},
-		{"version", "rules serve all versions, so leave it out", func(d *policy.QueryData) *string { return &d.Version }},
-		{"commit", "rules serve all commits, so leave it out", func(d *policy.QueryData) *string { return &d.Commit }},
-	}
-	for _, s := range slos {
-		for _, query := range queriesOf(s) {
-			text, err := policy.RenderQuery(query, data)
-			if err != nil {
-				return fmt.Errorf("slo %q: %w, or give --param", s.Name, err)
-			}
-			for _, field := range fields {
-				other := data
-				if of := field.of(&other); *of == "" {
-					*of = "given"
-				}
-				if filled, err := policy.RenderQuery(query, other); err == nil && filled != text {
-					return fmt.Errorf("slo %q: its query reads .%s: %s", s.Name, field.name, field.remedy)
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// queriesOf are the queries of an SLO.
-func queriesOf(s v1alpha1.SLO) []string {
-	var queries []string
-	if s.Ratio != nil {
-		queries = append(queries, s.Ratio.Good, s.Ratio.Bad, s.Ratio.Total)
-	}
-	if s.Threshold != nil {
-		queries = append(queries, s.Threshold.Query)
-	}
-	return queries
+	return data, needed(queriesOf(nil, spec.SLOs), data, ruleRemedies)
 }

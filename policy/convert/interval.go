@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -20,12 +21,12 @@ type bound struct {
 }
 
 var (
-	compared = regexp.MustCompile(`^(<=|<|>=|>)(.*)$`)
+	compared = regexp.MustCompile(`^(<=|<|>=|>|=)(.*)$`)
 	// decimal has as many digits as a quantity holds exactly.
 	decimal = regexp.MustCompile(`^[0-9]{1,15}([.][0-9]{1,9})?$`)
 )
 
-// criterion reads one criterion, as "<600". A relative one, as "<=+10%" or
+// criterion reads one criterion, as "<600" or "=0". A relative one, as "<=+10%" or
 // "<=+10", compares with earlier results and is no interval.
 func criterion(text string) (i interval, relative bool, err error) {
 	parts := compared.FindStringSubmatch(strings.Join(strings.Fields(text), ""))
@@ -33,24 +34,28 @@ func criterion(text string) (i interval, relative bool, err error) {
 	case parts == nil && strings.Contains(text, "%"):
 		return interval{}, true, nil
 	case parts == nil:
-		return interval{}, false, fmt.Errorf("criterion %q does not begin with <, <=, > or >=", text)
+		return interval{}, false, errors.New("it does not begin with <, <=, >, >= or =")
 	}
 	operator, number := parts[1], parts[2]
 	if strings.HasSuffix(number, "%") || strings.HasPrefix(number, "+") || strings.HasPrefix(number, "-") {
 		return interval{}, true, nil
 	}
 	if !decimal.MatchString(number) {
-		return interval{}, false, fmt.Errorf("criterion %q: %q is no number of at most 15 digits and 9 decimals", text, number)
+		return interval{}, false, fmt.Errorf("%q is no number of at most 15 digits and 9 decimals", number)
 	}
 	value, err := resource.ParseQuantity(number)
 	if err != nil {
-		return interval{}, false, fmt.Errorf("criterion %q: %w", text, err)
+		return interval{}, false, err
 	}
 	b := &bound{value, strings.HasSuffix(operator, "=")}
-	if operator[0] == '<' {
+	switch operator[0] {
+	case '<':
 		return interval{high: b}, false, nil
+	case '>':
+		return interval{low: b}, false, nil
+	default:
+		return interval{low: b, high: b}, false, nil
 	}
-	return interval{low: b}, false, nil
 }
 
 // and are the values in both intervals.
@@ -88,6 +93,11 @@ func (i interval) reachesAbove(j interval) bool {
 // empty says that an interval holds no range of values.
 func (i interval) empty() bool {
 	return i.low == nil && i.high == nil || i.low != nil && i.high != nil && i.low.value.Cmp(i.high.value) >= 0
+}
+
+// point says that an interval holds exactly one value.
+func (i interval) point() bool {
+	return i.low != nil && i.high != nil && i.low.inclusive && i.high.inclusive && i.low.value.Cmp(i.high.value) == 0
 }
 
 func (i interval) rangeValue() *metricsv1.RangeValue {

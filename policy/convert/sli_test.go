@@ -17,7 +17,7 @@ import (
 var dynatrace = metricsv1.ObjectReference{Name: "dynatrace", Namespace: "keptn"}
 
 func TestIndicatorsBecomeTemplatesInTheOrderOfTheirNames(t *testing.T) {
-	templates, err := convert.SLI([]byte(`
+	templates, _, err := convert.SLI([]byte(`
 spec_version: "1.0"
 indicators:
   throughput: "builtin:service.requestCount.total:merge(0):count?scope=tag(keptn_project:$PROJECT),tag(keptn_stage:$STAGE)"
@@ -55,26 +55,40 @@ indicators:
 }
 
 func TestPlaceholdersBecomeThoseOfATemplate(t *testing.T) {
-	cases := map[string]struct{ reason, query, want string }{
-		"None":       {"A query may have none.", "hello", "hello"},
-		"Capitals":   {"Only a dollar makes a placeholder.", "HELLO", "HELLO"},
-		"Small":      {"Small letters are the provider's.", "$hello", "$hello"},
-		"Mixed":      {"So are names of both.", "$Hello", "$Hello"},
-		"One":        {"Capitals are a placeholder.", "$HELLO", "{{.hello}}"},
-		"Digit":      {"Digits belong to the name.", "$HELLO2", "{{.hello2}}"},
-		"Prefix":     {"A name that begins another is not replaced in it.", "$HI,$HI2", "{{.hi}},{{.hi2}}"},
-		"Brace":      {"A brace does not run into the template's.", "up{$FILTER}", `up{{"{"}}{{.filter}}}`},
-		"Braces":     {"Braces stay what they are.", "{{x}} {y}", `{{"{{"}}x}} {y}`},
-		"BracesFull": {"Before a placeholder too.", "{{{$A}}}", `{{"{{{"}}{{.a}}}}}`},
+	cases := map[string]struct {
+		reason, query, want string
+		left                []string
+	}{
+		"None":       {"A query may have none.", "hello", "hello", nil},
+		"Capitals":   {"Only a dollar makes a placeholder.", "HELLO", "HELLO", nil},
+		"Small":      {"Small letters are the provider's.", "$hello", "$hello", []string{"$hello"}},
+		"Mixed":      {"So are names of both.", "$Hello", "$Hello", []string{"$Hello"}},
+		"One":        {"Capitals are a placeholder.", "$HELLO", "{{.hello}}", nil},
+		"Digit":      {"Digits belong to the name.", "$HELLO2", "{{.hello2}}", nil},
+		"Prefix":     {"A name that begins another is not replaced in it.", "$HI,$HI2", "{{.hi}},{{.hi2}}", nil},
+		"Underscore": {"So do underscores.", "$DURATION_SECONDS", "{{.duration_seconds}}", nil},
+		"Dot":        {"A dot ends the name.", "app.$SERVICE.count", "app.{{.service}}.count", nil},
+		"Label":      {"But a label of Keptn v1 has no value in an Analysis.", "{{$LABEL.buildId}}", `{{"{{"}}$LABEL.buildId}}`, []string{"$LABEL.buildId"}},
+		"Left":       {"What is left is told once, and a group of a regular expression never.", "${x}$handler$1${1}$handler", "${x}$handler$1${1}$handler", []string{"$handler", "${x}"}},
+		"Brace":      {"A brace does not run into the template's.", "up{$FILTER}", `up{{"{"}}{{.filter}}}`, nil},
+		"Braces":     {"Braces stay what they are.", "{{x}} {y}", `{{"{{"}}x}} {y}`, nil},
+		"BracesFull": {"Before a placeholder too.", "{{{$A}}}", `{{"{{{"}}{{.a}}}}}`, nil},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			templates, err := convert.SLI(indicator(t, "a", tc.query), dynatrace)
+			templates, notes, err := convert.SLI(indicator(t, "a", tc.query), dynatrace)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if got := templates[0].Spec.Query; got != tc.want {
 				t.Errorf("%s: got %s, want %s", tc.reason, got, tc.want)
+			}
+			var want []string
+			for _, text := range tc.left {
+				want = append(want, `indicator "a": `+text+" is left as it is")
+			}
+			if diff := cmp.Diff(want, notes); diff != "" {
+				t.Errorf("%s: notes (-want +got):\n%s", tc.reason, diff)
 			}
 		})
 	}
@@ -98,7 +112,7 @@ func TestAnSLIFileThatCannotBeUnderstoodIsRefused(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			templates, err := convert.SLI([]byte(tc.file), tc.provider)
+			templates, _, err := convert.SLI([]byte(tc.file), tc.provider)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("%s: got %v, %v, want %q", tc.reason, templates, err, tc.want)
 			}
@@ -107,7 +121,7 @@ func TestAnSLIFileThatCannotBeUnderstoodIsRefused(t *testing.T) {
 }
 
 func TestALongNameIsCut(t *testing.T) {
-	templates, err := convert.SLI(indicator(t, strings.Repeat("x", 252)+"_y", "q"), dynatrace)
+	templates, _, err := convert.SLI(indicator(t, strings.Repeat("x", 252)+"_y", "q"), dynatrace)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,15 +140,16 @@ func indicator(t testing.TB, name, query string) []byte {
 	return file
 }
 
-var placeholder = regexp.MustCompile(`\$\b[A-Z][A-Z0-9]*\b`)
+var placeholder = regexp.MustCompile(`\$\b[A-Z][A-Z0-9_]*\b`)
 
 // A template that is given each placeholder for itself renders to the query it
 // was made of.
 func FuzzSLI(f *testing.F) {
 	f.Add("sum(rate(x{app=\"$SERVICE\",y=\"$label\"}[5m]))")
 	f.Add("{{$A}}{$B{$C}{{{")
+	f.Add("{{$LABEL.b}}{$LABEL.b$LABEL.$A_B")
 	f.Fuzz(func(t *testing.T, query string) {
-		templates, err := convert.SLI(indicator(t, "a", query), dynatrace)
+		templates, _, err := convert.SLI(indicator(t, "a", query), dynatrace)
 		if err != nil || strings.ContainsRune(query, '\uFFFD') {
 			return
 		}

@@ -15,6 +15,8 @@ import (
 // sloFile is Keptn v1's SLO file. What is not listed here means nothing without
 // the results of earlier evaluations, or is for people only.
 type sloFile struct {
+	Comparison any            `json:"comparison"`
+	Filter     any            `json:"filter"`
 	Objectives []sloObjective `json:"objectives"`
 	TotalScore struct {
 		Pass    text `json:"pass"`
@@ -52,10 +54,11 @@ func (t *text) UnmarshalJSON(data []byte) error {
 // AnalysisValueTemplates that SLI makes, in the given namespace or, if that is
 // empty, in that of the definition.
 //
-// Notes tell, in the order of the objectives, what an AnalysisDefinition cannot
-// express and was left out: criteria relative to earlier results, criteria after
-// the second, and combinations that are no range. An objective of which nothing
-// is left is informative: it has no target.
+// Notes tell what an AnalysisDefinition cannot express and was left out: comparison
+// and filter, and then in the order of the objectives criteria relative to earlier
+// results, criteria after the second, criteria that cannot be read, and combinations
+// that are no range. An objective of which nothing is left is informative: it has no
+// target.
 func SLO(data []byte, name, templateNamespace string) (*metricsv1.AnalysisDefinition, []string, error) {
 	if err := checkReference("definition", metricsv1.ObjectReference{Name: name, Namespace: templateNamespace}); err != nil {
 		return nil, nil, err
@@ -76,7 +79,7 @@ func SLO(data []byte, name, templateNamespace string) (*metricsv1.AnalysisDefini
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec:       metricsv1.AnalysisDefinitionSpec{TotalScore: score},
 	}
-	var notes []string
+	notes := file.leftOut()
 	for i := range file.Objectives {
 		o, told, err := objective(&file.Objectives[i], templateNamespace)
 		if err != nil {
@@ -88,6 +91,18 @@ func SLO(data []byte, name, templateNamespace string) (*metricsv1.AnalysisDefini
 		definition.Spec.Objectives = append(definition.Spec.Objectives, o)
 	}
 	return definition, notes, nil
+}
+
+// leftOut tells which parts of the file as a whole are left out.
+func (f *sloFile) leftOut() []string {
+	var notes []string
+	if f.Comparison != nil {
+		notes = append(notes, "comparison is left out: an Analysis compares with no earlier result")
+	}
+	if f.Filter != nil {
+		notes = append(notes, "filter is left out: write it into the queries of the AnalysisValueTemplates")
+	}
+	return notes
 }
 
 func totalScore(file *sloFile) (metricsv1.TotalScore, error) {
@@ -122,11 +137,11 @@ func objective(o *sloObjective, namespace string) (metricsv1.Objective, []string
 	if o.Weight != nil && (*o.Weight < 0 || *o.Weight > 1_000_000) {
 		return metricsv1.Objective{}, nil, fmt.Errorf("weight is %d: it has to be 0 to 1000000", *o.Weight)
 	}
-	target, notes, err := target(o)
+	target, notes := target(o)
 	return metricsv1.Objective{
 		AnalysisValueTemplateRef: metricsv1.ObjectReference{Name: name, Namespace: namespace},
 		Target:                   target,
 		Weight:                   o.Weight,
 		KeyObjective:             o.KeySLI,
-	}, notes, err
+	}, notes, nil
 }

@@ -33,6 +33,7 @@ func TestAnSLOFileBecomesTheDefinitionThatKeptnMakesOfIt(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	wantNotes := []string{
+		"comparison is left out: an Analysis compares with no earlier result",
 		`objectives[3] "response_time_p70": values that meet warning criteria warn, though they meet pass criteria too`,
 		`objectives[4] "response_time_p95": pass criterion "<=+75%" is left out: an Analysis compares with no earlier result`,
 		`objectives[4] "response_time_p95": warning criterion "<=+100%" is left out: an Analysis compares with no earlier result`,
@@ -80,6 +81,15 @@ func TestCriteriaBecomeTargets(t *testing.T) {
 		"WarnOnly":      {"Without pass criteria everything passes.", `warning: [{criteria: ["<7"]}]`, `{}`, "informative"},
 		"Relative":      {"So it does where all are relative.", `pass: [{criteria: ["<=+10%"]}]`, `{}`, "no earlier result"},
 		"RelativeValue": {"A sign makes a criterion relative, without % too.", `pass: [{criteria: ["<=+10", ">-5", "<9"]}]`, `failure: {greaterThanOrEqual: {fixedValue: "9"}}`, `">-5" is left out`},
+		"Equal":         {"That a value is another cannot be expressed.", `pass: [{criteria: ["=0"]}]`, `{}`, "criteria hold for 0 only: that any other value does not meet them cannot be expressed"},
+		"EqualBounds":   {"Two bounds can leave one value too.", `pass: [{criteria: ["<=5", ">=5"]}]`, `{}`, "criteria hold for 5 only"},
+		"EqualWarns":    {"One value alone can warn.", `pass: [{criteria: ["<9"]}], warning: [{criteria: ["=0"]}]`, `{failure: {greaterThanOrEqual: {fixedValue: "9"}}, warning: {equalTo: {fixedValue: "0"}}}`, "though they meet pass criteria"},
+		"EqualWithin":   {"An alternative that holds one value of another adds nothing.", `pass: [{criteria: ["=0"]}, {criteria: ["<9"]}]`, `failure: {greaterThanOrEqual: {fixedValue: "9"}}`, ""},
+		"EqualBeside":   {"Beside another it cannot be expressed.", `pass: [{criteria: ["=9"]}, {criteria: ["<5"]}]`, `{}`, "cannot be expressed unless"},
+		"EqualRelative": {"A percentage is relative here too.", `pass: [{criteria: ["=+10%", "<9"]}]`, `failure: {greaterThanOrEqual: {fixedValue: "9"}}`, `"=+10%" is left out`},
+		"Operator":      {"What has no operator is told, and the rest read.", `pass: [{criteria: ["~600", "<9"]}]`, `failure: {greaterThanOrEqual: {fixedValue: "9"}}`, `pass criterion "~600" is left out: it does not begin with <, <=, >, >= or =`},
+		"Number":        {"Words are no number.", `pass: [{criteria: ["<9"]}], warning: [{criteria: ["<many"]}]`, `failure: {greaterThanOrEqual: {fixedValue: "9"}}`, `warning criterion "<many" is left out: "many" is no number`},
+		"LongNumber":    {"A quantity would round it.", `pass: [{criteria: ["<0.0000000001"]}]`, `{}`, "9 decimals"},
 		"Nothing":       {"Who asks for nothing is told nothing.", `weight: 1`, `{}`, ""},
 	}
 	for name, tc := range cases {
@@ -99,6 +109,17 @@ func TestCriteriaBecomeTargets(t *testing.T) {
 				t.Errorf("%s: notes %q, want %q", tc.reason, told, tc.note)
 			}
 		})
+	}
+}
+
+func TestPartsOfTheFileThatAreLeftOutAreTold(t *testing.T) {
+	_, notes, err := convert.SLO(append(withCriteria("weight: 1"), "\ncomparison: {compare_with: single_result}\nfilter: {id: '<id>'}"...), "d", "")
+	want := []string{
+		"comparison is left out: an Analysis compares with no earlier result",
+		"filter is left out: write it into the queries of the AnalysisValueTemplates",
+	}
+	if diff := cmp.Diff(want, notes); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 }
 
@@ -139,9 +160,6 @@ func TestAnSLOFileThatCannotBeUnderstoodIsRefused(t *testing.T) {
 		"TurnedScore":  {"The API server would refuse it.", "objectives: [{sli: a}]\ntotal_score: {pass: 75, warning: 75}", "d", "has to be the lower one"},
 		"NoSLI":        {"An objective needs a name.", "objectives: [{weight: 1}]" + score, "d", `objectives[0] ""`},
 		"Weight":       {"The API server would refuse it.", "objectives: [{sli: a, weight: -1}]" + score, "d", "weight is -1"},
-		"Operator":     {"= has no equal.", string(withCriteria(`pass: [{criteria: ["=600"]}]`)), "d", `criterion "=600" does not begin with`},
-		"Number":       {"Words are no number.", string(withCriteria(`warning: [{criteria: ["<many"]}]`)), "d", `warning: criterion "<many"`},
-		"LongNumber":   {"A quantity would round it.", string(withCriteria(`pass: [{criteria: ["<0.0000000001"]}]`)), "d", "9 decimals"},
 		"ManyMegabyte": {"No one writes such a file.", strings.Repeat("#", 5<<20), "d", "too long"},
 	}
 	for name, tc := range cases {

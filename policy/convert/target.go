@@ -8,21 +8,13 @@ import (
 
 // target says when an objective fails and warns, of its pass and warning
 // criteria. It is empty where nothing can be said.
-func target(o *sloObjective) (metricsv1.Target, []string, error) {
+func target(o *sloObjective) (metricsv1.Target, []string) {
 	var t teller
-	pass, err := t.alternatives("pass", o.Pass)
-	if err != nil {
-		return metricsv1.Target{}, nil, err
-	}
-	warning, err := t.alternatives("warning", o.Warning)
-	if err != nil {
-		return metricsv1.Target{}, nil, err
-	}
-	made := t.target(pass, warning)
+	made := t.target(t.alternatives("pass", o.Pass), t.alternatives("warning", o.Warning))
 	if made == (metricsv1.Target{}) && len(o.Pass)+len(o.Warning) > 0 {
 		t.tell("it has become informative: it always passes")
 	}
-	return made, t.notes, nil
+	return made, t.notes
 }
 
 // A teller collects notes.
@@ -33,9 +25,9 @@ func (t *teller) tell(format string, args ...any) {
 }
 
 // alternatives reads criteria, without those that are relative and those after
-// the second, as Keptn's converter does. An alternative of which nothing is left
-// is left out.
-func (t *teller) alternatives(what string, written []alternative) ([]interval, error) {
+// the second, as Keptn's converter does, and without those that are none. An
+// alternative of which nothing is left is left out.
+func (t *teller) alternatives(what string, written []alternative) []interval {
 	var read []interval
 	for _, a := range written {
 		both, kept := interval{}, 0
@@ -43,7 +35,7 @@ func (t *teller) alternatives(what string, written []alternative) ([]interval, e
 			one, relative, err := criterion(text)
 			switch {
 			case err != nil:
-				return nil, fmt.Errorf("%s: %w", what, err)
+				t.tell("%s criterion %q is left out: %v", what, text, err)
 			case relative:
 				t.tell("%s criterion %q is left out: an Analysis compares with no earlier result", what, text)
 			case kept == 2:
@@ -56,7 +48,7 @@ func (t *teller) alternatives(what string, written []alternative) ([]interval, e
 			read = append(read, both)
 		}
 	}
-	return read, nil
+	return read
 }
 
 // target follows the rules of Keptn's converter
@@ -119,8 +111,11 @@ func (t *teller) neither(pass []interval) *metricsv1.Operator {
 // outside is fulfilled by values that are not in an interval.
 func (t *teller) outside(what string, i interval) *metricsv1.Operator {
 	switch {
+	case i.point():
+		t.tell("%s criteria hold for %s only: that any other value does not meet them cannot be expressed", what, &i.low.value)
+		return nil
 	case i.empty():
-		t.tell("%s criteria hold for no value, or for one only", what)
+		t.tell("%s criteria hold for no value", what)
 		return nil
 	case i.low == nil && i.high.inclusive:
 		return &metricsv1.Operator{GreaterThan: &metricsv1.OperatorValue{FixedValue: i.high.value}}
@@ -138,8 +133,10 @@ func (t *teller) outside(what string, i interval) *metricsv1.Operator {
 // inside is fulfilled by values in an interval.
 func (t *teller) inside(what string, i interval) *metricsv1.Operator {
 	switch {
+	case i.point():
+		return &metricsv1.Operator{EqualTo: &metricsv1.OperatorValue{FixedValue: i.low.value}}
 	case i.empty():
-		t.tell("%s criteria hold for no value, or for one only", what)
+		t.tell("%s criteria hold for no value", what)
 		return nil
 	case i.low == nil && i.high.inclusive:
 		return &metricsv1.Operator{LessThanOrEqual: &metricsv1.OperatorValue{FixedValue: i.high.value}}
