@@ -60,7 +60,8 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp.Body.Close()
 		return nil, err
 	}
-	resp.Body = &limitedBody{ReadCloser: resp.Body, left: t.maxBytes, limit: t.maxBytes}
+	body := &admittedBody{ReadCloser: resp.Body, ctx: r.Context()}
+	resp.Body = &limitedBody{ReadCloser: body, left: t.maxBytes, limit: t.maxBytes}
 	return resp, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/keptn/gitops/policy/metric"
+	"github.com/keptn/gitops/policy/metric/connect"
 )
 
 // maxTries is how often a query is asked at most.
@@ -122,7 +123,9 @@ func (q *question) once(ctx context.Context) (result metric.Result, err error) {
 	if err != nil {
 		return metric.Result{}, err
 	}
-	return querier.Query(ctx, q.query)
+	admission := &admission{large: q.rooms.large}
+	defer admission.end()
+	return querier.Query(connect.WithAdmission(ctx, admission.admit), q.query)
 }
 
 // turn waits for a slot of the server, for its rate, and for a place in one of the
