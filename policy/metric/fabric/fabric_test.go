@@ -53,6 +53,12 @@ func (s *server) note(f func()) {
 	f()
 }
 
+func (s *server) most() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mostOpen
+}
+
 func (s *server) asks() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
