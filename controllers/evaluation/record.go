@@ -32,6 +32,8 @@ const (
 	maxQueries         = 256 << 10
 	maxExplanations    = 256 << 10
 	maxRepeatedSummary = 200
+	maxWarnings        = 5 // of a question
+	maxWarning         = 200
 )
 
 // results are the verdicts of the measurements so far.
@@ -116,7 +118,7 @@ func measurementsOf(measured measure.Measured) []lifecyclev1.Measurement {
 		m := lifecyclev1.Measurement{
 			Name: nameOf(r), Provider: r.Provider, Query: r.Query, At: &at,
 			Value: r.Value, Series: int32(r.Series), //nolint:gosec // the limit of series is far below 2^31
-			Reason: r.Reason, Message: r.Message, Lines: r.Lines,
+			Reason: r.Reason, Message: r.Message, Lines: r.Lines, Warnings: few(r.Warnings),
 		}
 		if !r.From.Equal(r.At) {
 			from := metav1.NewTime(r.From)
@@ -131,6 +133,15 @@ func measurementsOf(measured measure.Measured) []lifecyclev1.Measurement {
 		all[i] = m
 	}
 	return all
+}
+
+// few are the first remarks of a provider, and the begins of long ones.
+func few(warnings []string) []string {
+	var kept []string
+	for _, w := range warnings[:min(len(warnings), maxWarnings)] {
+		kept = append(kept, condition.Bounded(w, maxWarning))
+	}
+	return kept
 }
 
 // nameOf says what a question was for: a metric's name, baseline.<metric>, or

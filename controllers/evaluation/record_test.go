@@ -374,3 +374,11 @@ func TestARecordThatFitsIsLeftAsItIs(t *testing.T) {
 		t.Errorf("(-before +after):\n%s", diff)
 	}
 }
+
+func TestAProvidersRemarksAreKeptAFewAndShort(t *testing.T) {
+	remarks := []string{"partial", strings.Repeat("x", 1000), "3", "4", "5", "6"}
+	kept := evaluation.MeasurementsOf(measure.Measured{Records: []measure.Record{{Name: "errors", Warnings: remarks}}})[0].Warnings
+	if len(kept) != 5 || kept[0] != "partial" || len(kept[1]) > 200 {
+		t.Errorf("kept %q", kept)
+	}
+}
