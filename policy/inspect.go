@@ -102,8 +102,8 @@ func (i *inspector) burn(target, argument ast.Expr) {
 		i.report(argument.ID(), fmt.Sprintf("the window %s is too short: a burn rate takes 1m at least", text))
 	case longest > 0 && window > longest:
 		i.report(argument.ID(), fmt.Sprintf("the window %s is longer than that of slo.%s", text, s.name))
-	default:
-		i.compiler.policy.addBurnWindow(s.name, window)
+	case !i.compiler.policy.addBurnWindow(s.name, window):
+		i.report(argument.ID(), fmt.Sprintf("burn rates of slo.%s are read over more than %d windows: each is a question to its provider", s.name, maxBurnWindows))
 	}
 }
 
@@ -116,15 +116,24 @@ func (i *inspector) symbol(x ast.Expr) (*symbol, bool) {
 	return s, ok
 }
 
-// addBurnWindow adds a window in its order, once.
-func (p *Policy) addBurnWindow(name string, window time.Duration) {
+// maxBurnWindows is over how many windows the burn rates of one SLO are read at most.
+const maxBurnWindows = 64
+
+// addBurnWindow adds a window in its order, once. It says whether there was room.
+func (p *Policy) addBurnWindow(name string, window time.Duration) bool {
 	if p.burnWindows == nil {
 		p.burnWindows = map[string][]time.Duration{}
 	}
 	windows := p.burnWindows[name]
-	if at, found := slices.BinarySearch(windows, window); !found {
-		p.burnWindows[name] = slices.Insert(windows, at, window)
+	at, found := slices.BinarySearch(windows, window)
+	if found {
+		return true
 	}
+	if len(windows) >= maxBurnWindows {
+		return false
+	}
+	p.burnWindows[name] = slices.Insert(windows, at, window)
+	return true
 }
 
 // periodOf is how long the window of an SLO is at most, or 0 where that is not
