@@ -7,6 +7,6 @@
 // damaged there is fetched again. A repository on the local disk is read in place.
 //
 // The package never runs a git binary, never has a work tree, never follows a
-// symbolic link, and never writes to a remote except for Git notes. It knows neither
-// Kubernetes nor what the files mean.
+// symbolic link, and writes to a remote only Git notes and the branches that
+// [Repository.Propose] makes. It knows neither Kubernetes nor what the files mean.
 package gitsource

@@ -16,6 +16,9 @@ import (
 	"github.com/keptn/gitops/gitsource/internal/wire"
 )
 
+// notesMessage is that of a commit of notes.
+const notesMessage = "Notes added by keptn\n"
+
 // notesAttempts bounds how often notes are pushed when others push at the same time.
 const notesAttempts = 10
 
@@ -29,7 +32,7 @@ func (r *Repository) Notes(ctx context.Context, notesRef, commit string) ([]stri
 	if _, err := parseCommit(commit); err != nil {
 		return nil, err
 	}
-	tip, err := r.notesTip(ctx, name)
+	tip, err := r.tipOf(ctx, name)
 	if err != nil || tip.IsZero() {
 		return nil, err
 	}
@@ -62,7 +65,7 @@ func (r *Repository) AppendNotes(ctx context.Context, notesRef string, lines map
 
 	var before plumbing.Hash
 	for attempt, idle := 1, 0; ; attempt++ {
-		tip, err := r.notesTip(ctx, name)
+		tip, err := r.tipOf(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -102,8 +105,8 @@ func checkNotes(lines map[string][]string) error {
 	return nil
 }
 
-// notesTip is what the ref is at now, the zero hash if it does not exist.
-func (r *Repository) notesTip(ctx context.Context, name plumbing.ReferenceName) (plumbing.Hash, error) {
+// tipOf is what the ref is at now, the zero hash if it does not exist.
+func (r *Repository) tipOf(ctx context.Context, name plumbing.ReferenceName) (plumbing.Hash, error) {
 	rev, err := r.Fetch(ctx, Ref{Name: name.String()})
 	if errors.Is(err, ErrRefNotFound) || errors.Is(err, ErrEmptyRepository) {
 		return plumbing.ZeroHash, nil
@@ -130,18 +133,25 @@ func (r *Repository) appendTo(ctx context.Context, name plumbing.ReferenceName, 
 		return err
 	}
 	o := r.mirror.store.options
-	commit, err := objects.commit(root, tip, o.name, o.email, o.now())
+	commit, err := objects.commit(root, tip, Signature{Name: o.name, Email: o.email, When: o.now()}, notesMessage)
 	if err != nil {
 		return err
 	}
+	return r.move(ctx, name, tip, commit, objects, tree.trees)
+}
+
+// move has a ref that is at old point at a commit, and hands over the objects that are
+// made for it but those that the remote is known to have. It is wire.ErrRejected if the
+// ref is somewhere else by now, or the remote does not want it there.
+func (r *Repository) move(ctx context.Context, name plumbing.ReferenceName, old, commit plumbing.Hash, objects *objectSet, has map[plumbing.Hash]bool) error {
 	if r.mirror.local != nil {
-		return r.mirror.local.setNotes(name, tip, commit, objects)
+		return r.mirror.local.move(name, old, commit, objects)
 	}
-	pack, err := objects.pack(tree.trees)
+	pack, err := objects.pack(has)
 	if err != nil {
 		return err
 	}
-	return r.pushNotes(ctx, wire.Update{Ref: name, Old: tip, New: commit, Pack: pack})
+	return r.push(ctx, wire.Update{Ref: name, Old: old, New: commit, Pack: pack})
 }
 
 // addNotes merges lines into the notes, several blobs for one commit into one, and
@@ -214,7 +224,7 @@ func sortUnique(lines []string) []string {
 	return slices.DeleteFunc(lines, func(l string) bool { return l == "" })
 }
 
-func (r *Repository) pushNotes(ctx context.Context, u wire.Update) error {
+func (r *Repository) push(ctx context.Context, u wire.Update) error {
 	ctx, release, err := r.enter(ctx)
 	if err != nil {
 		return err
@@ -236,9 +246,9 @@ func (r *Repository) pushNotes(ctx context.Context, u wire.Update) error {
 	return errors.Join(r.mirror.remember(u.Ref.String(), u.New), db.Compact())
 }
 
-// setNotes writes notes into a repository on this machine. The ref is locked as Git
-// does it, so that no other process moves it at the same time.
-func (l *local) setNotes(name plumbing.ReferenceName, old, commit plumbing.Hash, objects *objectSet) (err error) {
+// move moves a ref of a repository on this machine. The ref is locked as Git does it, so
+// that no other process moves it at the same time.
+func (l *local) move(name plumbing.ReferenceName, old, commit plumbing.Hash, objects *objectSet) (err error) {
 	s, err := l.open()
 	if err != nil {
 		return err
@@ -246,7 +256,7 @@ func (l *local) setNotes(name plumbing.ReferenceName, old, commit plumbing.Hash,
 	defer func() { err = errors.Join(err, s.Close()) }()
 	for _, o := range objects.all {
 		if _, err := s.SetEncodedObject(o); err != nil {
-			return fmt.Errorf("writing notes: %w", err)
+			return fmt.Errorf("writing Git objects: %w", err)
 		}
 	}
 	lock := name.String() + ".lock"

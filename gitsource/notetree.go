@@ -8,7 +8,6 @@ import (
 	"io"
 	"sort"
 	"strings"
-	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
@@ -119,7 +118,7 @@ func newObjectSet() *objectSet {
 func (s *objectSet) add(encode func(plumbing.EncodedObject) error) (plumbing.Hash, error) {
 	o := &plumbing.MemoryObject{}
 	if err := encode(o); err != nil {
-		return plumbing.ZeroHash, fmt.Errorf("writing notes: %w", err)
+		return plumbing.ZeroHash, fmt.Errorf("making Git objects: %w", err)
 	}
 	s.all[o.Hash()] = o
 	return o.Hash(), nil
@@ -163,9 +162,9 @@ func (s *objectSet) tree(files map[string]entry) (plumbing.Hash, error) {
 	return s.add(t.Encode)
 }
 
-func (s *objectSet) commit(tree, parent plumbing.Hash, name, email string, when time.Time) (plumbing.Hash, error) {
-	who := object.Signature{Name: name, Email: email, When: when}
-	c := &object.Commit{Author: who, Committer: who, Message: "Notes added by keptn\n", TreeHash: tree}
+func (s *objectSet) commit(tree, parent plumbing.Hash, by Signature, message string) (plumbing.Hash, error) {
+	who := object.Signature{Name: by.Name, Email: by.Email, When: by.When}
+	c := &object.Commit{Author: who, Committer: who, Message: message, TreeHash: tree}
 	if !parent.IsZero() {
 		c.ParentHashes = []plumbing.Hash{parent}
 	}

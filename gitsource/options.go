@@ -54,7 +54,7 @@ func Timeout(d time.Duration) Option { return func(o *options) { o.timeout = d }
 // [Remote] that would is refused.
 func AllowPlainHTTPCredentials() Option { return func(o *options) { o.plainCredentials = true } }
 
-// Identity is who commits notes. The default is keptn.
+// Identity is who commits notes, and proposals without an author. The default is keptn.
 func Identity(name, email string) Option {
 	return func(o *options) { o.name, o.email = name, email }
 }

@@ -22,6 +22,17 @@ type Remote struct {
 	Auth Auth
 }
 
+// PublicURL is a repository's URL without user and password, in one spelling for all
+// that lead to one place: https://host/path, http, ssh and file likewise. Its error does
+// not repeat what is no URL.
+func PublicURL(rawURL string) (string, error) {
+	l, err := locate(rawURL)
+	if err != nil {
+		return "", err
+	}
+	return l.String(), nil
+}
+
 // location is a URL taken apart, its user and password aside.
 type location struct {
 	endpoint       transport.Endpoint

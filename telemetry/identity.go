@@ -6,6 +6,8 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 	"k8s.io/apimachinery/pkg/types"
+
+	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 )
 
 // Traceparent is the W3C trace context of a delivery: the traceparent header
@@ -13,9 +15,12 @@ import (
 // (https://www.w3.org/TR/trace-context/#traceparent-header). It follows from the
 // UID of the delivery's record alone, so it is known before the trace is sent: the
 // trace id is the first 16 bytes of the UID's SHA-256, the span id the next 8. The sampled flag is always set, as every delivery is traced.
-func Traceparent(delivery types.UID) string {
-	ids := identify(delivery)
-	return "00-" + ids.trace.String() + "-" + ids.span.String() + "-" + trace.FlagsSampled.String()
+func Traceparent(delivery types.UID) string { return identify(delivery).traceparent() }
+
+// PhaseTraceparent is [Traceparent] for the span of one phase of a delivery: what the
+// phase starts elsewhere continues the trace from there.
+func PhaseTraceparent(delivery types.UID, phase lifecyclev1.Phase) string {
+	return identify(delivery, string(phase)).traceparent()
 }
 
 // spanIDs place one span of a delivery's trace.
@@ -40,6 +45,11 @@ func identify(delivery types.UID, path ...string) spanIDs {
 	digest := sha256.Sum256(key)
 	copy(ids.span[:], digest[len(ids.trace):])
 	return ids
+}
+
+// traceparent names the span as a header of W3C's trace context does.
+func (ids spanIDs) traceparent() string {
+	return "00-" + ids.trace.String() + "-" + ids.span.String() + "-" + trace.FlagsSampled.String()
 }
 
 type spanIDsKey struct{}

@@ -1,8 +1,9 @@
 // Package forge says on a commit what became of it, to whoever hosts the commit.
 //
 // A [Reporter] writes and reads the statuses of one repository; [New] opens the
-// one that fits the provider. A forge is added as one file and one row of the
-// table in this file. [Queues] delivers statuses in the background, one queue
+// one that fits the provider, and the [PullRequests] of the repository where the
+// forge has them. A forge is added as one file and one row of the table in this
+// file. [Queues] delivers statuses in the background, one queue
 // per host, so that a forge that is slow, limits its callers or is down delays
 // nobody.
 //
@@ -109,8 +110,8 @@ type Target struct {
 	// Defaults to the scheme, host and sub-path of Repository; https if that
 	// is no web URL.
 	API string
-	// Token may write commit statuses. Git notes need none: the NoteStore
-	// brings its own credentials.
+	// Token may write commit statuses, and the repository where pull requests are
+	// opened. Git notes need none: the NoteStore brings its own credentials.
 	Token Token
 	// Client makes the requests, see [NewClient]. Defaults to
 	// http.DefaultClient. Its redirect policy is not used.
@@ -122,13 +123,16 @@ type Target struct {
 	Cluster string
 }
 
-// Destination is where the statuses of one repository go.
+// Destination is where the statuses of one repository go, and its pull requests.
 type Destination struct {
 	Reporter
 	// Host is whose limits the repository shares: the key of its Queue.
 	Host string
 	// Repository is the repository's name on Host.
 	Repository string
+	// PullRequests opens pull requests of the repository; nil where the provider has
+	// none.
+	PullRequests PullRequests
 }
 
 // A row is what is particular to one forge. Limits are in runes.

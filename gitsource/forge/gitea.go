@@ -65,14 +65,13 @@ func openGitea(r row, target Target) (Destination, error) {
 	if target.Token == "" {
 		return Destination{}, fmt.Errorf("repository %s/%s: %w", owner, name, ErrUnauthorized)
 	}
+	access := newAPI(target.Client, base, "token", target.Token)
+	repo := url.PathEscape(owner) + "/" + url.PathEscape(name)
 	return Destination{
-		Host:       base.Host,
-		Repository: owner + "/" + name,
-		Reporter: gitea{
-			api:  newAPI(target.Client, base, "token", target.Token),
-			row:  r,
-			repo: url.PathEscape(owner) + "/" + url.PathEscape(name),
-		},
+		Host:         base.Host,
+		Repository:   owner + "/" + name,
+		Reporter:     gitea{api: access, row: r, repo: repo},
+		PullRequests: giteaPulls{api: access, repo: repo},
 	}, nil
 }
 

@@ -19,7 +19,7 @@ import (
 
 const knownCommit = "1111111111111111111111111111111111111111"
 
-// fakeGitea holds to Gitea 1.26's API as far as statuses go, with what is not
+// fakeGitea holds to Gitea 1.26's API as far as statuses and pull requests go, with what is not
 // written in its documentation: an unknown commit is a 500 without a message on
 // writing and a 404 on reading, a renamed repository a 301 also for a POST, no
 // page has more than pageLimit statuses whatever is asked for, and the last
@@ -30,6 +30,7 @@ type fakeGitea struct {
 
 	mu       sync.Mutex
 	statuses []giteaStatus
+	pulls    []*giteaPull
 	requests []string
 	broken   *fault
 }
@@ -48,6 +49,7 @@ func newGitea(t *testing.T) *fakeGitea {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /api/v1/repos/acme/shop/statuses/{sha}", g.create)
 	mux.HandleFunc("GET /api/v1/repos/acme/shop/commits/{ref}/status", g.combined)
+	g.servePulls(mux)
 	mux.HandleFunc("/api/v1/repos/acme/store/", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, strings.Replace(r.URL.String(), "/store/", "/shop/", 1), http.StatusMovedPermanently)
 	})

@@ -148,8 +148,8 @@ func needsMultiACK(host string) bool {
 	return host == "dev.azure.com" || host == "ssh.dev.azure.com" || strings.HasSuffix(host, ".visualstudio.com")
 }
 
-// An Update moves one ref of a remote from Old to New, never by force: a remote
-// whose ref is not at Old rejects it.
+// An Update moves one ref of a remote from Old to New: a remote whose ref is not at
+// Old rejects it, so that nothing is lost that its sender has not seen.
 type Update struct {
 	Ref plumbing.ReferenceName
 	// Old is the zero hash where the ref does not exist yet.
