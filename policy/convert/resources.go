@@ -17,9 +17,9 @@ import (
 // A source is the kind of an object in an older version.
 type source struct{ group, kind string }
 
-// A conversion changes an object of an older version into one of today's, and
-// returns what has to be known about it.
-type conversion func(object map[string]any) (notes []string, err error)
+// A conversion changes an object of an older version into those of today that stand
+// for it, and returns what has to be known about it.
+type conversion func(object map[string]any) (today []map[string]any, notes []string, err error)
 
 // conversions are all kinds that have older versions, and what has to be done but
 // renaming the version.
@@ -30,6 +30,19 @@ var conversions = map[source]conversion{
 	{"metrics.keptn.sh", "AnalysisDefinition"}:        toMetrics,
 	{"metrics.keptn.sh", "AnalysisValueTemplate"}:     toMetrics,
 	{"lifecycle.keptn.sh", "KeptnEvaluationProvider"}: toProvider,
+
+	{"lifecycle.keptn.sh", "KeptnApp"}:                  toApp,
+	{"lifecycle.keptn.sh", "KeptnAppContext"}:           toLifecycle,
+	{"lifecycle.keptn.sh", "KeptnTaskDefinition"}:       toTaskDefinition,
+	{"lifecycle.keptn.sh", "KeptnEvaluationDefinition"}: toEvaluationDefinition,
+
+	{"lifecycle.keptn.sh", "KeptnAppCreationRequest"}: leaveOut,
+	{"lifecycle.keptn.sh", "KeptnAppVersion"}:         leaveOut,
+	{"lifecycle.keptn.sh", "KeptnWorkload"}:           leaveOut,
+	{"lifecycle.keptn.sh", "KeptnWorkloadInstance"}:   leaveOut,
+	{"lifecycle.keptn.sh", "KeptnWorkloadVersion"}:    leaveOut,
+	{"lifecycle.keptn.sh", "KeptnTask"}:               leaveOut,
+	{"lifecycle.keptn.sh", "KeptnEvaluation"}:         leaveOut,
 }
 
 // olderVersions are those that Keptn served before, and v1 itself.
@@ -61,14 +74,15 @@ func Resources(data []byte) ([]map[string]any, []string, error) {
 			return nil, nil, fmt.Errorf("read resources: %w", err)
 		}
 		for _, one := range items(object) {
-			told, err := today(one)
+			said := title(one)
+			made, told, err := today(one)
 			if err != nil {
-				return nil, nil, fmt.Errorf("%s: %w", title(one), err)
+				return nil, nil, fmt.Errorf("%s: %w", said, err)
 			}
 			for _, note := range told {
-				notes = append(notes, title(one)+": "+note)
+				notes = append(notes, said+": "+note)
 			}
-			objects = append(objects, one)
+			objects = append(objects, made...)
 		}
 	}
 }
@@ -91,30 +105,32 @@ func items(object map[string]any) []map[string]any {
 	return all
 }
 
-// today converts one object in place.
-func today(object map[string]any) ([]string, error) {
+// today converts one object.
+func today(object map[string]any) ([]map[string]any, []string, error) {
 	apiVersion, _ := object["apiVersion"].(string)
 	kind, _ := object["kind"].(string)
 	if apiVersion == "" || kind == "" {
-		return nil, errors.New("it has no apiVersion or no kind: it is no Kubernetes resource")
+		return nil, nil, errors.New("it has no apiVersion or no kind: it is no Kubernetes resource")
 	}
 	group, version, _ := strings.Cut(apiVersion, "/")
 	change, known := conversions[source{group, kind}]
 	switch {
 	case !known:
-		return []string{"it is left as it is"}, nil
+		return only(object), []string{"it is left as it is"}, nil
 	case !slices.Contains(olderVersions, version):
-		return nil, fmt.Errorf("version %q is not known: it has to be one of %s", version, strings.Join(olderVersions, ", "))
+		return nil, nil, fmt.Errorf("version %q is not known: it has to be one of %s", version, strings.Join(olderVersions, ", "))
 	}
 	removeWhatTheClusterWrote(object)
 	return change(object)
 }
 
 // toMetrics renames the version: the fields are the same.
-func toMetrics(object map[string]any) ([]string, error) {
+func toMetrics(object map[string]any) ([]map[string]any, []string, error) {
 	object["apiVersion"] = metricsv1.GroupVersion.String()
-	return nil, nil
+	return only(object), nil, nil
 }
+
+func only(object map[string]any) []map[string]any { return []map[string]any{object} }
 
 // keptnsTypes are the types of providers that Keptn has.
 var keptnsTypes = []metricsv1.ProviderType{
@@ -123,11 +139,11 @@ var keptnsTypes = []metricsv1.ProviderType{
 
 // toProvider makes a KeptnMetricsProvider. Before v1alpha3 its type was its name,
 // and in v1alpha1 it named a Secret with the key apiToken.
-func toProvider(object map[string]any) ([]string, error) {
+func toProvider(object map[string]any) ([]map[string]any, []string, error) {
 	object["apiVersion"], object["kind"] = metricsv1.GroupVersion.String(), "KeptnMetricsProvider"
 	spec, ok := object["spec"].(map[string]any)
 	if !ok {
-		return nil, errors.New("it has no spec")
+		return nil, nil, errors.New("it has no spec")
 	}
 	if secret, ok := spec["secretName"].(string); ok {
 		delete(spec, "secretName")
@@ -141,13 +157,13 @@ func toProvider(object map[string]any) ([]string, error) {
 	}
 	kind := metricsv1.ProviderType(strings.ToLower(given))
 	if !slices.Contains(keptnsTypes, kind) {
-		return nil, fmt.Errorf("type %q is not one of %q: name it in spec.type", given, keptnsTypes)
+		return nil, nil, fmt.Errorf("type %q is not one of %q: name it in spec.type", given, keptnsTypes)
 	}
 	spec["type"] = string(kind)
 	if _, secret := spec["secretKeyRef"]; secret && kind == metricsv1.Elastic {
-		return []string{"secretKeyRef.key is the key in the Secret here, while Keptn took it for the API key itself: put the API key into the Secret"}, nil
+		return only(object), []string{"secretKeyRef.key is the key in the Secret here, while Keptn took it for the API key itself: put the API key into the Secret"}, nil
 	}
-	return nil, nil
+	return only(object), nil, nil
 }
 
 // removeWhatTheClusterWrote leaves what a person would write.

@@ -38,6 +38,11 @@ func TestResourcesOfOlderVersionsBecomeThoseOfToday(t *testing.T) {
 	wantNotes := []string{
 		`KeptnMetricsProvider "search": secretKeyRef.key is the key in the Secret here, while Keptn took it for the API key itself: put the API key into the Secret`,
 		`Deployment "cart": it is left as it is`,
+		`KeptnApp "podtato-head": its tasks and evaluations are in a KeptnAppContext of the same name now`,
+		`KeptnApp "found": it is left out: it was discovered from annotations, and will be again`,
+		`KeptnTaskDefinition "notify": function is named deno now`,
+		`KeptnEvaluationDefinition "cpu": its queries are KeptnMetrics of their own now`,
+		`KeptnTask "pre-notify-12345": it is left out: it is a record, and the controller makes its own`,
 	}
 	if diff := cmp.Diff(wantNotes, notes); diff != "" {
 		t.Errorf("notes (-want +got):\n%s", diff)
@@ -52,6 +57,7 @@ func TestResourcesThatCannotBeConvertedAreRefused(t *testing.T) {
 		"NoObject": {"A list holds objects.", "{apiVersion: v1, kind: List, items: [{apiVersion: v1}]}", "no apiVersion or no kind"},
 		"Version":  {"What is newer is not known.", "{apiVersion: metrics.keptn.sh/v9, kind: KeptnMetric}", `version "v9"`},
 		"Type":     {"A provider of an unknown type cannot be asked.", "{apiVersion: metrics.keptn.sh/v1alpha2, kind: KeptnMetricsProvider, metadata: {name: mine}, spec: {targetServer: x}}", `KeptnMetricsProvider "mine": type "mine"`},
+		"NoSource": {"A query is asked of a provider.", "{apiVersion: lifecycle.keptn.sh/v1alpha2, kind: KeptnEvaluationDefinition, metadata: {name: cpu}, spec: {objectives: [{name: a, query: b}]}}", "no spec.source"},
 		"NoSpec":   {"Nor can one without a spec.", "{apiVersion: metrics.keptn.sh/v1alpha2, kind: KeptnMetricsProvider}", "no spec"},
 	}
 	for name, tc := range cases {
