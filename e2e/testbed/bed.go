@@ -41,6 +41,10 @@ type bed struct {
 	Components []string          `json:"components"`
 	Binaries   map[string]string `json:"binaries"`
 	KwokNodes  int               `json:"kwokNodes"`
+
+	// AuditPolicy is what the API server logs of its requests, in YAML; empty for
+	// nothing. https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/
+	AuditPolicy string `json:"auditPolicy,omitempty"`
 }
 
 // cacheDir is where built binaries and the state folders of running testbeds lie.
@@ -110,6 +114,9 @@ func (b *bed) cgroups() (sandbox.Cgroups, error) {
 	h.Write([]byte(b.State))
 	return sandbox.MountedCgroups(fmt.Sprintf("keptn-testbed-%s-%08x", b.Name, h.Sum32()))
 }
+
+// auditLog is where the API server logs what the audit policy says, one event a line.
+func (b *bed) auditLog() string { return b.path("logs", "audit.log") }
 
 func (b *bed) controlSocket() string { return b.path("control.sock") }
 

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,7 +40,7 @@ func command() *cobra.Command {
 	}
 	root.AddCommand(
 		upCommand(named, &source), downCommand(named), statusCommand(named), envCommand(named),
-		buildCommand(&source), assetsCommand(&source), loadCommand(named),
+		buildCommand(&source), assetsCommand(&source), imagesCommand(&source), loadCommand(named),
 		switchCommand("stop", "Stop one component, as an outage", named),
 		switchCommand("start", "Start a component that was stopped", named),
 	)
@@ -51,7 +53,7 @@ type binder func(func(*cobra.Command, *bed, []string) error) func(*cobra.Command
 
 func upCommand(named binder, source *string) *cobra.Command {
 	var only, with []string
-	nodes := 10
+	nodes, policy := 10, ""
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Bring the testbed up and print how to reach it",
@@ -62,18 +64,37 @@ func upCommand(named binder, source *string) *cobra.Command {
 	cmd.Flags().StringSliceVar(&only, "only", nil, "run only these parts, of "+strings.Join(partNames(), ", ")+" (default "+strings.Join(defaultParts, ",")+")")
 	cmd.Flags().StringSliceVar(&with, "with", nil, "run these parts too")
 	cmd.Flags().IntVar(&nodes, "kwok-nodes", nodes, "how many nodes kwok simulates")
+	cmd.Flags().StringVar(&policy, "audit-policy", "", "have the API server keep an audit log, as the policy in this file says")
 	cmd.RunE = named(func(cmd *cobra.Command, b *bed, _ []string) error {
 		var err error
 		if b.Components, err = choose(only, with); err != nil {
 			return err
 		}
 		b.KwokNodes = nodes
+		if b.AuditPolicy, err = readPolicy(policy); err != nil {
+			return err
+		}
 		if err := b.up(cmd.Context(), *source, cmd.ErrOrStderr()); err != nil {
 			return err
 		}
 		return b.printEnv(cmd.OutOrStdout())
 	})
 	return cmd
+}
+
+// readPolicy reads an audit policy's file, if there is one.
+func readPolicy(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("read the audit policy: %w", err)
+	}
+	if len(bytes.TrimSpace(text)) == 0 {
+		return "", fmt.Errorf("the audit policy %s is empty", file)
+	}
+	return string(text), nil
 }
 
 func downCommand(named binder) *cobra.Command {
@@ -187,6 +208,31 @@ func assetsCommand(source *string) *cobra.Command {
 			return nil
 		},
 	}
+}
+
+func imagesCommand(source *string) *cobra.Command {
+	runtimes := taskRuntimes()
+	cmd := &cobra.Command{
+		Use:     "images",
+		Short:   "Print archives of the images that run the code of tasks, after making the missing ones",
+		Example: `  go run . load $(go run . images)`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			archives, err := makeImages(cmd.Context(), *source, runtimes, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			for _, archive := range archives {
+				fmt.Fprintln(cmd.OutOrStdout(), archive)
+			}
+			return nil
+		},
+	}
+	for i := range runtimes {
+		r := &runtimes[i]
+		cmd.Flags().StringVar(&r.image, r.name, r.image, "the name of "+r.name+"'s image")
+	}
+	return cmd
 }
 
 func loadCommand(named binder) *cobra.Command {

@@ -24,7 +24,11 @@ func etcdReady(ctx context.Context, _ *bed) error { return answers(ctx, insecure
 
 func apiServerCommand(b *bed) (*exec.Cmd, error) {
 	pki := func(name string) string { return b.path("pki", name) }
-	return b.built("kube-apiserver",
+	audit, err := auditFlags(b)
+	if err != nil {
+		return nil, err
+	}
+	return b.built("kube-apiserver", append(audit,
 		"--etcd-servers="+etcdURL,
 		"--bind-address=0.0.0.0", "--secure-port=6443",
 		"--advertise-address="+b.Network.Node().String(),
@@ -47,7 +51,23 @@ func apiServerCommand(b *bed) (*exec.Cmd, error) {
 		"--requestheader-username-headers=X-Remote-User",
 		"--proxy-client-cert-file="+pki("front-proxy-client.crt"), "--proxy-client-key-file="+pki("front-proxy-client.key"),
 		"--enable-aggregator-routing=true",
-	), nil
+	)...), nil
+}
+
+// auditFlags have the API server keep the audit log, if there is to be one, in a
+// single file.
+func auditFlags(b *bed) ([]string, error) {
+	if b.AuditPolicy == "" {
+		return nil, nil
+	}
+	if err := b.write("audit-policy.yaml", b.AuditPolicy); err != nil {
+		return nil, err
+	}
+	return []string{
+		"--audit-policy-file=" + b.path("audit-policy.yaml"),
+		"--audit-log-path=" + b.auditLog(),
+		"--audit-log-maxsize=100000", // MB
+	}, nil
 }
 
 func apiServerReady(ctx context.Context, b *bed) error {

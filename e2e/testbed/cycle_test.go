@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -59,7 +60,7 @@ func TestCycle(t *testing.T) {
 
 // testWorks is the life of a testbed that nothing happens to.
 func testWorks(t *testing.T, b *bed) {
-	up := testbed(t, b, "up").must(t)
+	up := testbed(t, b, "up", "--audit-policy", "testdata/audit-policy.yaml").must(t)
 	env := parseEnv(t, up.stdout)
 	seen := look(t, b)
 	if again := testbed(t, b, "up").must(t); again.stdout != up.stdout || !strings.Contains(again.stderr, "already up") {
@@ -71,6 +72,8 @@ func testWorks(t *testing.T, b *bed) {
 	testPush(t, env["TESTBED_GIT_URL"]+"/team/app.git")
 	testbed(t, b, "load", probeImage(t)).must(t)
 	testWorkload(t, env)
+	testTasks(t, b, env)
+	testAudit(t, env)
 	testGitea(t, env)
 
 	testbed(t, b, "stop", "gitea").must(t)
@@ -110,31 +113,50 @@ func probeImage(t *testing.T) string {
 	return archive
 }
 
-// testWorkload runs pods that reach each other, the API server and what is beside it.
-func testWorkload(t *testing.T, env map[string]string) {
+// A kubectl runs kubectl in a namespace.
+type kubectl struct{ config, namespace string }
+
+func (k kubectl) run(t *testing.T, stdin string, args ...string) (string, error) {
+	cmd := exec.CommandContext(t.Context(), "kubectl", append([]string{"--kubeconfig", k.config, "--namespace", k.namespace}, args...)...)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// apply applies a file in which variables are replaced.
+func (k kubectl) apply(t *testing.T, file string, variables map[string]string) {
 	t.Helper()
-	text, err := os.ReadFile("testdata/workload.yaml")
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	kubectl := func(stdin string, args ...string) (string, error) {
-		cmd := exec.CommandContext(t.Context(), "kubectl", append([]string{"--kubeconfig", env["KUBECONFIG"], "--namespace", "shop"}, args...)...)
-		cmd.Stdin = strings.NewReader(stdin)
-		out, err := cmd.CombinedOutput()
-		return string(out), err
-	}
-	if out, err := kubectl(os.Expand(string(text), func(name string) string { return env[name] }), "apply", "-f", "-"); err != nil {
+	filled := os.Expand(string(text), func(name string) string { return variables[name] })
+	if out, err := k.run(t, filled, "apply", "-f", "-"); err != nil {
 		t.Fatalf("apply: %v\n%s", err, out)
 	}
-	if out, err := kubectl("", "wait", "--for=condition=Complete", "job/client", "--timeout="+patience.String()); err != nil {
-		described, _ := kubectl("", "describe", "pods")
-		logs, _ := kubectl("", "logs", "job/client", "--all-containers")
+}
+
+// logsOf waits until a Job is complete, and returns what it said.
+func (k kubectl) logsOf(t *testing.T, job string) string {
+	t.Helper()
+	out, err := k.run(t, "", "wait", "--for=condition=Complete", "job/"+job, "--timeout="+patience.String())
+	logs, unread := k.run(t, "", "logs", "job/"+job, "--all-containers")
+	if err := errors.Join(err, unread); err != nil {
+		described, _ := k.run(t, "", "describe", "pods")
 		t.Fatalf("the Job did not complete: %v\n%s%s%s", err, out, described, logs)
 	}
-	logs, err := kubectl("", "logs", "job/client", "--all-containers")
+	return logs
+}
+
+// testWorkload runs pods that reach each other, the API server and what is beside it.
+func testWorkload(t *testing.T, env map[string]string) {
+	t.Helper()
+	shop := kubectl{env["KUBECONFIG"], "shop"}
+	shop.apply(t, "testdata/workload.yaml", env)
+	logs := shop.logsOf(t, "client")
 	for _, want := range []string{"system:serviceaccount:shop:default", "welcome", `{"version":"1.26.0"}`, "Prometheus Server is Ready", "001e"} {
-		if err != nil || !strings.Contains(logs, want) {
-			t.Errorf("the Job's logs (%v) have no %s:\n%s", err, want, logs)
+		if !strings.Contains(logs, want) {
+			t.Errorf("the Job's logs have no %s:\n%s", want, logs)
 		}
 	}
 	within(t, "Prometheus to scrape the annotated pod", func() error {
@@ -144,6 +166,44 @@ func testWorkload(t *testing.T, env map[string]string) {
 		}
 		return err
 	})
+}
+
+// testTasks runs the code of tasks in the images that are made here.
+func testTasks(t *testing.T, b *bed, env map[string]string) {
+	t.Helper()
+	archives := strings.Fields(testbed(t, b, "images").must(t).stdout)
+	testbed(t, b, append([]string{"load"}, archives...)...).must(t)
+	variables := maps.Clone(env)
+	for _, r := range taskRuntimes() {
+		variables[strings.ToUpper(r.name)+"_IMAGE"] = r.image
+	}
+	tasks := kubectl{env["KUBECONFIG"], "tasks"}
+	tasks.apply(t, "testdata/tasks.yaml", variables)
+	for job, want := range map[string]string{"deno": "deno greets the world 200", "python": "python greets the world 200 True"} {
+		if logs := tasks.logsOf(t, job); !strings.Contains(logs, want) {
+			t.Errorf("the Job's logs have no %s:\n%s", want, logs)
+		}
+	}
+}
+
+// testAudit says that the log has what the policy asks for, and nothing else.
+func testAudit(t *testing.T, env map[string]string) {
+	t.Helper()
+	text, err := os.ReadFile(env["TESTBED_AUDIT_LOG"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := strings.Split(strings.TrimSpace(string(text)), "\n")
+	for _, want := range []string{`"name":"web"`, `"name":"code"`} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the audit log of %d events has no %s", len(events), want)
+		}
+	}
+	for _, event := range events {
+		if !strings.Contains(event, `"verb":"create"`) {
+			t.Errorf("the audit log has %s", event)
+		}
+	}
 }
 
 // testGitea says that the printed token is an administrator's.

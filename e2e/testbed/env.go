@@ -28,6 +28,9 @@ func (b *bed) env() ([]variable, error) {
 	if b.has("kube-apiserver") {
 		vars = append(vars, variable{"KUBECONFIG", b.path("admin.kubeconfig")})
 	}
+	if b.AuditPolicy != "" {
+		vars = append(vars, variable{"TESTBED_AUDIT_LOG", b.auditLog()})
+	}
 	vars = append(vars,
 		variable{"TESTBED_DIR", b.State},
 		variable{"TESTBED_NODE_IP", b.Network.Node().String()},

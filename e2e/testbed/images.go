@@ -32,6 +32,7 @@ var applets = strings.Fields(`ash awk base64 basename cat chmod cp cut date dd d
 // An image is one layer of files and what runs in it.
 type image struct {
 	names      []string
+	root       string            // a folder that the layer begins with; "" for the least there is
 	files      map[string]string // path in the image -> file on disk
 	links      map[string]string // path in the image -> what it links to
 	entrypoint []string
@@ -117,12 +118,7 @@ func (img image) write(path string) error {
 // writeLayer makes the one layer of the image and returns its digest.
 func (img image) writeLayer(path string) (string, error) {
 	err := writeTar(path, func(w *tar.Writer) error {
-		for _, dir := range []string{"bin/", "etc/", "root/"} {
-			if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: 0o755}); err != nil {
-				return err
-			}
-		}
-		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o1777}); err != nil {
+		if err := img.addFolders(w); err != nil {
 			return err
 		}
 		for name, file := range img.files {
@@ -150,6 +146,19 @@ func (img image) writeLayer(path string) (string, error) {
 		return "", fmt.Errorf("read layer: %w", err)
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// addFolders adds what an image's own files lie in.
+func (img image) addFolders(w *tar.Writer) error {
+	if img.root != "" {
+		return w.AddFS(os.DirFS(img.root))
+	}
+	for name, mode := range map[string]int64{"bin/": 0o755, "etc/": 0o755, "root/": 0o755, "tmp/": 0o1777} {
+		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name, Mode: mode}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func writeTar(path string, fill func(*tar.Writer) error) error {

@@ -63,6 +63,9 @@ func (b *bed) alreadyUp(ctx context.Context, progress io.Writer) (bool, error) {
 			return false, fmt.Errorf("the testbed is up without %s: take it down first", name)
 		}
 	}
+	if b.AuditPolicy != "" && b.AuditPolicy != running.AuditPolicy {
+		return false, errors.New("the testbed is up with another audit policy, or none: take it down first")
+	}
 	*b = *running
 	fmt.Fprintf(progress, "testbed: is already up, with %s\n", strings.Join(b.Components, ", "))
 	for _, r := range reports {

@@ -19,6 +19,7 @@ type Package struct {
 	Name, File string
 	Service    string // a service that the package would start, which must not run
 	Static     bool   // the file must be a static binary, fit for an image
+	Anywhere   bool   // the file may be wherever commands are, from whomever it is
 }
 
 // Debian's packages that the testbed runs.
@@ -30,6 +31,7 @@ var (
 	Busybox    = Package{Name: "busybox-static", File: "/bin/busybox", Static: true}
 	Prometheus = Package{Name: "prometheus", File: "/usr/bin/prometheus", Service: "prometheus"}
 	Git        = Package{Name: "git", File: "/usr/bin/git"}
+	NPM        = Package{Name: "npm", File: "npm", Anywhere: true}
 )
 
 // policyFile forbids, while it is there, that installed packages start services.
@@ -73,6 +75,10 @@ func Install(ctx context.Context, progress io.Writer, packages ...Package) error
 }
 
 func (p Package) present() bool {
+	if p.Anywhere {
+		_, err := exec.LookPath(p.File)
+		return err == nil
+	}
 	if !p.Static {
 		return exists(p.File)
 	}
