@@ -73,6 +73,7 @@ test-e2e: image image-example ## Run end to end: in the testbed, or in the clust
 		trap '$(E2E_BED) down >/dev/null' EXIT; trap 'exit 130' INT TERM; \
 		access=$$($(E2E_BED) up); eval "$$access"; export TESTBED_NAME=e2e; \
 		$(E2E_BED) load $(CURDIR)/dist/keptn.tar $(CURDIR)/dist/checkout.tar; \
+		$(E2E_BED) load $$($(TESTBED) images); \
 	fi; \
 	go test -count 1 -timeout 40m ./e2e/ || \
 		{ kubectl -n keptn-system logs deployment/keptn-controller >dist/controller.log; exit 1; }

@@ -165,3 +165,43 @@ func TestAMistakeInAPolicyIsNoMistakeOfAnotherApp(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+func TestWhatTasksRunIsCheckedAndFoundInTheTree(t *testing.T) {
+	tree := fstest.MapFS{
+		"shop/deployment.yaml": {Data: []byte(workload)},
+		"shop/lifecycle.yaml": {Data: []byte(`apiVersion: gitops.keptn.sh/v1alpha1
+kind: Lifecycle
+metadata: {name: shop}
+spec:
+  preDeployment: {tasks: [migrate, absent]}
+  promotion: {tasks: [{name: tell, deno: {functionRef: {name: migrate}}}]}
+`)},
+		"tasks/lifecycle.yaml": {Data: []byte(`apiVersion: lifecycle.keptn.sh/v1
+kind: KeptnTaskDefinition
+metadata: {name: migrate}
+spec: {container: {image: "migrate:1"}}
+---
+apiVersion: lifecycle.keptn.sh/v1
+kind: KeptnTaskDefinition
+metadata: {name: wrong}
+spec: {container: {imag: "a"}}
+`)},
+	}
+	found, err := check.Tree(t.Context(), tree, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range found.Problems {
+		got = append(got, p.String())
+	}
+	want := []string{
+		`shop/lifecycle.yaml:5:36: warning: KeptnTaskDefinition "absent" is not in this repository: write it, or see that the cluster has it`,
+		`shop/lifecycle.yaml:6:63: functionRef names the KeptnTaskDefinition "migrate", which is no script in Deno or Python`,
+		`tasks/lifecycle.yaml:9:8: spec.container.image is required`,
+		`tasks/lifecycle.yaml:9:20: unknown field "spec.container.imag", did you mean "image"?`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -14,8 +14,10 @@ import (
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
+	lifecyclev1beta1 "github.com/keptn/gitops/api/lifecycle/v1beta1"
 	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
 	metricsv1beta1 "github.com/keptn/gitops/api/metrics/v1beta1"
+	optionsv1alpha1 "github.com/keptn/gitops/api/options/v1alpha1"
 )
 
 // One object that Go cannot decode keeps all objects of its kind from being listed.
@@ -66,6 +68,9 @@ var nasty = []string{
 	`{"name": "a", "container": {"image": "b", "resources": {"limits": {"cpu": "1e-999999999"}}}}`,
 	`{"name": "a", "container": {"image": "b", "resources": {"limits": {"cpu": "1e2147483648"}}}}`,
 	`{"name": "a", "container": {"image": "b", "args": ["c"]}}`,
+	`{"name": "a", "image": "b", "resources": {"limits": {"cpu": "1"}}}`,
+	`{"name": "a", "image": "b", "resources": {"limits": {"cpu": "1e-999999999"}}}`,
+	`{"name": "a", "emptyDir": {"sizeLimit": "1e-999999999"}}`,
 }
 
 // needsASample says that of a type at least one nasty value has to be accepted.
@@ -124,19 +129,36 @@ func allFields(t *testing.T) []goField {
 	t.Helper()
 	types := map[string]any{
 		"gitops.keptn.sh/v1alpha1 GitSource": gitopsv1alpha1.GitSource{}, "gitops.keptn.sh/v1alpha1 Lifecycle": gitopsv1alpha1.Lifecycle{},
-		"gitops.keptn.sh/v1alpha1 SLOPolicy":             gitopsv1alpha1.SLOPolicy{},
-		"lifecycle.keptn.sh/v1 KeptnAppVersion":          lifecyclev1.KeptnAppVersion{},
-		"lifecycle.keptn.sh/v1 KeptnEvaluation":          lifecyclev1.KeptnEvaluation{},
-		"metrics.keptn.sh/v1 Analysis":                   metricsv1.Analysis{},
-		"metrics.keptn.sh/v1 AnalysisDefinition":         metricsv1.AnalysisDefinition{},
-		"metrics.keptn.sh/v1 KeptnMetric":                metricsv1.KeptnMetric{},
-		"metrics.keptn.sh/v1beta1 Analysis":              metricsv1beta1.Analysis{},
-		"metrics.keptn.sh/v1beta1 KeptnMetric":           metricsv1beta1.KeptnMetric{},
-		"metrics.keptn.sh/v1 KeptnMetricsProvider":       metricsv1.KeptnMetricsProvider{},
-		"metrics.keptn.sh/v1 AnalysisValueTemplate":      metricsv1.AnalysisValueTemplate{},
-		"metrics.keptn.sh/v1beta1 KeptnMetricsProvider":  metricsv1beta1.KeptnMetricsProvider{},
-		"metrics.keptn.sh/v1beta1 AnalysisDefinition":    metricsv1beta1.AnalysisDefinition{},
-		"metrics.keptn.sh/v1beta1 AnalysisValueTemplate": metricsv1beta1.AnalysisValueTemplate{},
+		"gitops.keptn.sh/v1alpha1 SLOPolicy":                   gitopsv1alpha1.SLOPolicy{},
+		"lifecycle.keptn.sh/v1 KeptnApp":                       lifecyclev1.KeptnApp{},
+		"lifecycle.keptn.sh/v1beta1 KeptnApp":                  lifecyclev1beta1.KeptnApp{},
+		"lifecycle.keptn.sh/v1 KeptnAppContext":                lifecyclev1.KeptnAppContext{},
+		"lifecycle.keptn.sh/v1beta1 KeptnAppContext":           lifecyclev1beta1.KeptnAppContext{},
+		"lifecycle.keptn.sh/v1 KeptnAppVersion":                lifecyclev1.KeptnAppVersion{},
+		"lifecycle.keptn.sh/v1beta1 KeptnAppVersion":           lifecyclev1beta1.KeptnAppVersion{},
+		"lifecycle.keptn.sh/v1 KeptnEvaluation":                lifecyclev1.KeptnEvaluation{},
+		"lifecycle.keptn.sh/v1beta1 KeptnEvaluation":           lifecyclev1beta1.KeptnEvaluation{},
+		"lifecycle.keptn.sh/v1 KeptnEvaluationDefinition":      lifecyclev1.KeptnEvaluationDefinition{},
+		"lifecycle.keptn.sh/v1beta1 KeptnEvaluationDefinition": lifecyclev1beta1.KeptnEvaluationDefinition{},
+		"lifecycle.keptn.sh/v1 KeptnTask":                      lifecyclev1.KeptnTask{},
+		"lifecycle.keptn.sh/v1beta1 KeptnTask":                 lifecyclev1beta1.KeptnTask{},
+		"lifecycle.keptn.sh/v1 KeptnTaskDefinition":            lifecyclev1.KeptnTaskDefinition{},
+		"lifecycle.keptn.sh/v1beta1 KeptnTaskDefinition":       lifecyclev1beta1.KeptnTaskDefinition{},
+		"lifecycle.keptn.sh/v1 KeptnWorkload":                  lifecyclev1.KeptnWorkload{},
+		"lifecycle.keptn.sh/v1beta1 KeptnWorkload":             lifecyclev1beta1.KeptnWorkload{},
+		"lifecycle.keptn.sh/v1 KeptnWorkloadVersion":           lifecyclev1.KeptnWorkloadVersion{},
+		"lifecycle.keptn.sh/v1beta1 KeptnWorkloadVersion":      lifecyclev1beta1.KeptnWorkloadVersion{},
+		"options.keptn.sh/v1alpha1 KeptnConfig":                optionsv1alpha1.KeptnConfig{},
+		"metrics.keptn.sh/v1 Analysis":                         metricsv1.Analysis{},
+		"metrics.keptn.sh/v1 AnalysisDefinition":               metricsv1.AnalysisDefinition{},
+		"metrics.keptn.sh/v1 KeptnMetric":                      metricsv1.KeptnMetric{},
+		"metrics.keptn.sh/v1beta1 Analysis":                    metricsv1beta1.Analysis{},
+		"metrics.keptn.sh/v1beta1 KeptnMetric":                 metricsv1beta1.KeptnMetric{},
+		"metrics.keptn.sh/v1 KeptnMetricsProvider":             metricsv1.KeptnMetricsProvider{},
+		"metrics.keptn.sh/v1 AnalysisValueTemplate":            metricsv1.AnalysisValueTemplate{},
+		"metrics.keptn.sh/v1beta1 KeptnMetricsProvider":        metricsv1beta1.KeptnMetricsProvider{},
+		"metrics.keptn.sh/v1beta1 AnalysisDefinition":          metricsv1beta1.AnalysisDefinition{},
+		"metrics.keptn.sh/v1beta1 AnalysisValueTemplate":       metricsv1beta1.AnalysisValueTemplate{},
 	}
 	var all []goField
 	for _, definition := range definitions(t) {

@@ -52,6 +52,8 @@ func TestSamplesAndExamplesAreWhatTheAPIServerAccepts(t *testing.T) {
 		"gitops.keptn.sh/v1alpha1 GitSource", "gitops.keptn.sh/v1alpha1 Lifecycle", "gitops.keptn.sh/v1alpha1 SLOPolicy",
 		"metrics.keptn.sh/v1 KeptnMetric", "metrics.keptn.sh/v1 KeptnMetricsProvider", "metrics.keptn.sh/v1 Analysis",
 		"metrics.keptn.sh/v1 AnalysisDefinition", "metrics.keptn.sh/v1 AnalysisValueTemplate",
+		"lifecycle.keptn.sh/v1 KeptnApp", "lifecycle.keptn.sh/v1 KeptnAppContext", "lifecycle.keptn.sh/v1 KeptnTaskDefinition",
+		"lifecycle.keptn.sh/v1 KeptnTask", "lifecycle.keptn.sh/v1 KeptnEvaluationDefinition", "options.keptn.sh/v1alpha1 KeptnConfig",
 	} {
 		if !seen[kind] {
 			t.Errorf("there is no sample of %s", kind)
@@ -61,6 +63,10 @@ func TestSamplesAndExamplesAreWhatTheAPIServerAccepts(t *testing.T) {
 
 func TestMetricsKindsAreAcceptedAndRefusedAsKeptnDoes(t *testing.T) {
 	tryCases(t, "testdata/metrics.yaml", "metrics.keptn.sh/v1", "metrics.keptn.sh/v1beta1")
+}
+
+func TestLifecycleKindsAreAcceptedAndRefusedAsKeptnDoes(t *testing.T) {
+	tryCases(t, "testdata/lifecycle.yaml", "lifecycle.keptn.sh/v1", "lifecycle.keptn.sh/v1beta1")
 }
 
 func TestGitOpsKindsAreAcceptedAndRefused(t *testing.T) {

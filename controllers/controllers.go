@@ -8,6 +8,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
@@ -19,23 +20,29 @@ import (
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
+	optionsv1alpha1 "github.com/keptn/gitops/api/options/v1alpha1"
+	"github.com/keptn/gitops/controllers/app"
+	"github.com/keptn/gitops/controllers/delivery"
 	"github.com/keptn/gitops/controllers/evaluation"
+	"github.com/keptn/gitops/controllers/gate"
 	"github.com/keptn/gitops/controllers/gitops"
 	"github.com/keptn/gitops/controllers/lifecycle"
-	"github.com/keptn/gitops/controllers/metrics"
 	"github.com/keptn/gitops/controllers/provider"
 	"github.com/keptn/gitops/controllers/report"
 	"github.com/keptn/gitops/controllers/repository"
 	"github.com/keptn/gitops/controllers/serving"
+	"github.com/keptn/gitops/controllers/task"
+	"github.com/keptn/gitops/controllers/workload"
 	"github.com/keptn/gitops/gitsource"
 	"github.com/keptn/gitops/gitsource/forge"
-	"github.com/keptn/gitops/policy/metric/fabric"
-	metricprovider "github.com/keptn/gitops/policy/metric/provider"
 	"github.com/keptn/gitops/telemetry"
 )
 
 // Options are what the program's flags decide.
 type Options struct {
+	// Namespace is Keptn's own: definitions are looked up there that a namespace does
+	// not have.
+	Namespace string
 	// Store keeps Git's objects.
 	Store *gitsource.Store
 	// Cluster names this cluster in Git notes.
@@ -44,6 +51,10 @@ type Options struct {
 	Concurrent int
 	// Queue are the options of the queues to the forges.
 	Queue []forge.Option
+	// Tasks says what tasks run in. Its namespace is Namespace.
+	Tasks task.Options
+	// Apps says how apps are discovered.
+	Apps app.Options
 	// Providers says which metrics providers may be reached, and how.
 	Providers provider.Options
 	// OneNamespace keeps Analyses from naming objects of other namespaces.
@@ -60,7 +71,7 @@ type Options struct {
 func NewScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		clientgoscheme.AddToScheme, gitopsv1alpha1.AddToScheme, lifecyclev1.AddToScheme, metricsv1.AddToScheme,
+		clientgoscheme.AddToScheme, gitopsv1alpha1.AddToScheme, lifecyclev1.AddToScheme, metricsv1.AddToScheme, optionsv1alpha1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("build scheme: %w", err)
@@ -70,26 +81,34 @@ func NewScheme() (*runtime.Scheme, error) {
 }
 
 // ManagerOptions sets what the reconcilers need of a manager: Secrets are never
-// cached, and of managed fields only those of workloads are kept, since they
-// tell when a rollout began.
+// cached, of managed fields only those of workloads are kept, since they tell when
+// a rollout began, and of pods only those that are not scheduled, since they may
+// wait for us.
 func ManagerOptions(scheme *runtime.Scheme) ctrl.Options {
-	whole := cache.ByObject{Transform: func(obj any) (any, error) { return obj, nil }}
+	stripped := cache.ByObject{Transform: workload.Strip}
 	return ctrl.Options{
 		Scheme: scheme,
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
 			ByObject: map[client.Object]cache.ByObject{
-				&appsv1.Deployment{}: whole, &appsv1.StatefulSet{}: whole, &appsv1.DaemonSet{}: whole,
+				&appsv1.Deployment{}: stripped, &appsv1.StatefulSet{}: stripped, &appsv1.DaemonSet{}: stripped,
+				&corev1.ConfigMap{}:  {Transform: task.NamesOnly},
+				&appsv1.ReplicaSet{}: stripped, &appsv1.ControllerRevision{}: stripped,
+				&corev1.Pod{}: {Field: fields.OneTermEqualSelector("spec.nodeName", ""), Transform: cache.TransformStripManagedFields()},
 			},
 		},
-		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
+		Client: client.Options{Cache: &client.CacheOptions{Unstructured: true, DisableFor: []client.Object{&corev1.Secret{}}}},
 	}
 }
 
 // Setup registers all reconcilers with the manager.
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
-	if err := lifecycle.AddIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
-		return err
+	for _, add := range []func(context.Context, client.FieldIndexer) error{
+		workload.AddIndexes, app.AddIndexes, delivery.AddIndexes, task.AddIndexes, evaluation.AddIndexes, gate.AddIndexes, lifecycle.AddIndexes,
+	} {
+		if err := add(ctx, mgr.GetFieldIndexer()); err != nil {
+			return err
+		}
 	}
 	wall := clock.RealClock{}
 	c := mgr.GetClient()
@@ -106,11 +125,13 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 			Client: c, Clock: wall, Events: mgr.GetEventRecorder("keptn-lifecycle"),
 			Repositories: repositories, Reporter: reporter, Fetch: sources.Fetch,
 		},
-		&lifecycle.AppVersionReconciler{
-			Client: c, Clock: wall, Events: mgr.GetEventRecorder("keptnappversion-controller"),
-			Observers: observers(o),
-		},
 	); err != nil {
+		return err
+	}
+	if err := setupDeliveries(mgr, o, repositories); err != nil {
+		return err
+	}
+	if err := setupGates(mgr, o); err != nil {
 		return err
 	}
 	if err := setupMetrics(mgr, o); err != nil {
@@ -122,44 +143,6 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		}
 	}
 	return mgr.Add(reporter)
-}
-
-// asking is how many objects of a kind are reconciled at a time that ask metrics
-// providers: they do little but wait.
-const asking = 64
-
-// setupMetrics registers what asks metrics providers, and what serves the answers.
-func setupMetrics(mgr ctrl.Manager, o Options) error {
-	wall := clock.RealClock{}
-	c := mgr.GetClient()
-	values := metrics.NewValues(c)
-	providers, err := provider.New(c, fabric.New(metricprovider.Open), wall, o.Providers)
-	if err != nil {
-		return err
-	}
-	if err := register(mgr, asking,
-		&evaluation.Reconciler{
-			Client: c, Clock: wall, Events: mgr.GetEventRecorder("keptnevaluation-controller"),
-			Providers: providers, Metrics: values,
-		},
-		&metrics.AnalysisReconciler{
-			Client: c, Clock: wall, Events: mgr.GetEventRecorder("analysis-controller"),
-			Providers: providers, Foreign: !o.OneNamespace,
-		},
-	); err != nil {
-		return err
-	}
-	if err := register(mgr, o.Concurrent, &metrics.MetricReconciler{
-		Client: c, Events: mgr.GetEventRecorder("keptnmetric-controller"),
-		Providers: providers, Values: values,
-	}); err != nil {
-		return err
-	}
-	o.Serving.Collectors = append(o.Serving.Collectors, metrics.NewCollector(c))
-	if err := serving.Setup(mgr, values, o.Serving); err != nil {
-		return fmt.Errorf("set up the serving of metrics: %w", err)
-	}
-	return nil
 }
 
 // A registrar is a reconciler that registers itself.
@@ -175,32 +158,4 @@ func register(mgr ctrl.Manager, concurrent int, reconcilers ...registrar) error 
 		}
 	}
 	return nil
-}
-
-// observers tell of deliveries whoever is configured.
-func observers(o Options) []lifecycle.Observer {
-	var all []lifecycle.Observer
-	ended := func(before, after *lifecyclev1.KeptnAppVersion) bool {
-		return !before.Status.Status.Completed() && after.Status.Status.Completed()
-	}
-	if o.Tracer != nil {
-		all = append(all, func(ctx context.Context, before, after *lifecyclev1.KeptnAppVersion, evaluations []lifecyclev1.KeptnEvaluation) {
-			if ended(before, after) {
-				o.Tracer.Delivery(ctx, after, evaluations)
-			}
-		})
-	}
-	if o.Events != nil {
-		all = append(all, func(ctx context.Context, before, after *lifecyclev1.KeptnAppVersion, _ []lifecyclev1.KeptnEvaluation) {
-			o.Events.Send(ctx, telemetry.EventsOf(before, after)...)
-		})
-	}
-	if o.Metrics != nil {
-		all = append(all, func(ctx context.Context, before, after *lifecyclev1.KeptnAppVersion, _ []lifecyclev1.KeptnEvaluation) {
-			if ended(before, after) {
-				o.Metrics.DeliveryEnded(ctx, after)
-			}
-		})
-	}
-	return all
 }

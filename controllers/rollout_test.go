@@ -152,7 +152,7 @@ var _ = Describe("A rollout", Ordered, ContinueOnFailure, func() {
 		says(commit, "checkout/post-deployment", "pending: soaking until ")
 		Expect(w.metrics.isAsked()).To(BeFalse())
 		says(commit, "checkout/post-deployment", "success: error-ratio")
-		soak := w.delivery(ctx, commit).Phase(lifecyclev1.PhaseAppSoak)
+		soak := w.delivery(ctx, commit).Status.Phase(lifecyclev1.PhaseAppSoak)
 		Expect(soak.EndTime.Sub(soak.StartTime.Time)).To(BeNumerically(">=", 2e9))
 	})
 

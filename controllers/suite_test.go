@@ -74,7 +74,7 @@ func runController(dir string) (stop func()) {
 	store, err := gitsource.NewStore(dir, gitsource.AllowPlainHTTPCredentials())
 	Expect(err).NotTo(HaveOccurred())
 	Expect(controllers.Setup(ctx, mgr, controllers.Options{
-		Store: store, Cluster: "test", Concurrent: 4,
+		Namespace: "keptn-system", Store: store, Cluster: "test", Concurrent: 4,
 		Providers: provider.Options{Addresses: connect.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}},
 	})).To(Succeed())
 

@@ -115,7 +115,7 @@ var _ = Describe("A verdict", Ordered, ContinueOnFailure, func() {
 	It("waits for a policy that the namespace alone has", func(ctx context.Context) {
 		app, policy, _ := strings.Cut(lifecycle, "---\n")
 		commit := deliver(ctx, app)
-		Eventually(verdict(commit)).Should(Equal("pending: no SLOPolicy checkout-slo, neither at the commit nor in the namespace"))
+		Eventually(verdict(commit)).Should(Equal("pending: checkout-slo: no KeptnEvaluationDefinition, SLOPolicy or AnalysisDefinition of this name"))
 		var created gitopsv1alpha1.SLOPolicy
 		Expect(yaml.UnmarshalStrict([]byte(policy), &created)).To(Succeed())
 		created.Namespace = w.namespace
@@ -146,8 +146,8 @@ var _ = Describe("A verdict", Ordered, ContinueOnFailure, func() {
 		commit := deliver(ctx, patient)
 		Eventually(verdict(commit)).Should(HavePrefix("success: "))
 		kav := w.delivery(ctx, commit)
-		Expect(kav.Spec.PostDeploymentPolicies).To(HaveLen(1))
-		Expect(kav.Spec.PostDeploymentPolicies[0].Spec.Rules[0].Expression).To(Equal("variables.ratio < 0.01"))
+		Expect(kav.Spec.Policies).To(HaveLen(1))
+		Expect(kav.Spec.Policies[0].Spec.Rules[0].Expression).To(Equal("variables.ratio < 0.01"))
 	})
 
 	It("needs the password of its provider, and is reached with the one that is there now", func(ctx context.Context) {

@@ -10,6 +10,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -22,6 +23,7 @@ import (
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
+	optionsv1alpha1 "github.com/keptn/gitops/api/options/v1alpha1"
 	"github.com/keptn/gitops/gitsource/forge"
 	"github.com/keptn/gitops/gitsource/gittest"
 )
@@ -55,9 +57,12 @@ func newWorld(ctx context.Context) *world {
 func clean(ctx context.Context, namespace string) {
 	for _, of := range []client.Object{
 		&gitopsv1alpha1.GitSource{}, &gitopsv1alpha1.Lifecycle{}, &gitopsv1alpha1.SLOPolicy{},
-		&lifecyclev1.KeptnAppVersion{}, &lifecyclev1.KeptnEvaluation{},
+		&lifecyclev1.KeptnApp{}, &lifecyclev1.KeptnAppContext{}, &lifecyclev1.KeptnWorkload{},
+		&lifecyclev1.KeptnAppVersion{}, &lifecyclev1.KeptnWorkloadVersion{}, &lifecyclev1.KeptnEvaluation{}, &lifecyclev1.KeptnTask{},
+		&lifecyclev1.KeptnTaskDefinition{}, &lifecyclev1.KeptnEvaluationDefinition{}, &optionsv1alpha1.KeptnConfig{},
 		&metricsv1.KeptnMetric{}, &metricsv1.Analysis{},
-		&appsv1.Deployment{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{},
+		&appsv1.Deployment{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{}, &appsv1.ReplicaSet{}, &appsv1.ControllerRevision{},
+		&batchv1.Job{}, &corev1.Pod{},
 	} {
 		Expect(kube.DeleteAllOf(ctx, of, client.InNamespace(namespace))).To(Succeed())
 	}

@@ -86,7 +86,7 @@ func EventsOf(before, after *lifecyclev1.KeptnAppVersion) []cloudevents.Event {
 	}
 	for i := range after.Status.Phases {
 		p := &after.Status.Phases[i]
-		was := before.Phase(p.Name)
+		was := before.Status.Phase(p.Name)
 		if phaseEnded(p) && (was == nil || !phaseEnded(was) || was.State != p.State) {
 			events = append(events, phaseEvent(after, p))
 		}

@@ -32,19 +32,23 @@ func delivered() *lifecyclev1.KeptnAppVersion {
 			Commit:      &lifecyclev1.Commit{SHA: sha, Repository: "https://ci:hunter2@git.example.com/acme/shop.git"},
 		},
 		Status: lifecyclev1.KeptnAppVersionStatus{
-			Status:       lifecyclev1.StateSucceeded,
-			CurrentPhase: lifecyclev1.PhaseCompleted,
-			StartTime:    at(0),
-			EndTime:      at(100),
-			LeadTime:     &metav1.Duration{Duration: 25 * time.Minute},
-			Phases: []lifecyclev1.PhaseRecord{
-				phase(lifecyclev1.PhaseAppDeploy, lifecyclev1.StateSucceeded, 0, 30, "3 of 3 replicas run 4b825dc"),
-				phase(lifecyclev1.PhaseAppSoak, lifecyclev1.StateSucceeded, 30, 90, ""),
-				phase(lifecyclev1.PhaseAppPostDeployEvaluations, lifecyclev1.StateWarning, 90, 100, "error ratio 0.7 %"),
+			Delivery: lifecyclev1.Delivery{
+				Status:       lifecyclev1.StateSucceeded,
+				CurrentPhase: lifecyclev1.PhaseCompleted,
+				StartTime:    at(0),
+				EndTime:      at(100),
+				Phases: []lifecyclev1.PhaseRecord{
+					phase(lifecyclev1.PhaseAppDeploy, lifecyclev1.StateSucceeded, 0, 30, "3 of 3 replicas run 4b825dc"),
+					phase(lifecyclev1.PhaseAppSoak, lifecyclev1.StateSucceeded, 30, 90, ""),
+					phase(lifecyclev1.PhaseAppPostDeployEvaluations, lifecyclev1.StateWarning, 90, 100, "error ratio 0.7 %"),
+				},
 			},
-			PostDeploymentEvaluationTaskStatus: []lifecyclev1.ItemStatus{
-				{DefinitionName: "checkout-slo", Name: "post-eval-checkout-slo-1", Status: lifecyclev1.StateWarning},
+			CheckStatuses: lifecyclev1.CheckStatuses{
+				PostDeploymentEvaluationTaskStatus: []lifecyclev1.ItemStatus{
+					{DefinitionName: "checkout-slo", Name: "post-eval-checkout-slo-1", Status: lifecyclev1.StateWarning},
+				},
 			},
+			LeadTime: &metav1.Duration{Duration: 25 * time.Minute},
 		},
 	}
 }

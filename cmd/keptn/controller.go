@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,6 +23,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/keptn/gitops/controllers"
+	"github.com/keptn/gitops/controllers/app"
+	"github.com/keptn/gitops/controllers/task"
 	"github.com/keptn/gitops/gitsource"
 	"github.com/keptn/gitops/gitsource/forge"
 	"github.com/keptn/gitops/telemetry"
@@ -29,7 +33,9 @@ import (
 // controllerFlags are the flags of the controller.
 type controllerFlags struct {
 	storageDir, metricsAddress, probeAddress string
-	cluster, cloudEvents                     string
+	cluster, cloudEvents, namespace          string
+	denoImage, pythonImage                   string
+	quiet                                    time.Duration
 	storageBytes                             int64
 	concurrent                               int
 	statusesPerSecond                        float64
@@ -57,6 +63,10 @@ Traces are exported as the variables OTEL_EXPORTER_OTLP_* say.`,
 	f.StringVar(&flags.metricsAddress, "metrics-bind-address", ":8080", "where Prometheus metrics are served; 0 for nowhere")
 	f.StringVar(&flags.probeAddress, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served")
 	f.BoolVar(&flags.leaderElect, "leader-elect", false, "work only while holding the lease, so that several replicas can stand by")
+	f.StringVar(&flags.namespace, "namespace", cmp.Or(os.Getenv("POD_NAMESPACE"), "keptn-system"), "Keptn's own namespace, where definitions are looked up that another does not have")
+	f.StringVar(&flags.denoImage, "deno-image", task.DenoImage, "what scripts for Deno run in")
+	f.StringVar(&flags.pythonImage, "python-image", task.PythonImage, "what scripts for Python run in")
+	f.DurationVar(&flags.quiet, "discovery-quiet-period", app.DefaultQuiet, "how long no new workload of an app has to show up before the app is complete")
 	f.IntVar(&flags.concurrent, "concurrent", 4, "how many objects of a kind are worked on at a time")
 	f.StringVar(&flags.cluster, "cluster-name", "", "name of this cluster in Git notes (default: the begin of the UID of namespace kube-system)")
 	f.StringVar(&flags.cloudEvents, "cloudevents-endpoint", "", "where CloudEvents of deliveries are posted; empty for nowhere")
@@ -117,6 +127,9 @@ func (f *controllerFlags) manager(cluster *rest.Config) (ctrl.Manager, error) {
 // options opens what the controllers work with.
 func (f *controllerFlags) options(ctx context.Context, mgr ctrl.Manager) (controllers.Options, error) {
 	o := controllers.Options{
+		Namespace:  f.namespace,
+		Tasks:      task.Options{DenoImage: f.denoImage, PythonImage: f.pythonImage},
+		Apps:       app.Options{Quiet: f.quiet},
 		Cluster:    f.cluster,
 		Concurrent: f.concurrent,
 		Queue:      []forge.Option{forge.WithRate(rate.Limit(f.statusesPerSecond), max(1, int(2*f.statusesPerSecond)))},

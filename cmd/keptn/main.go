@@ -72,6 +72,6 @@ authors of lifecycle.yaml.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newController(), newCheck(), newPolicy(), newConvert())
+	root.AddCommand(newController(), newCheck(), newGate(), newPolicy(), newConvert(), newUninstall())
 	return root
 }

@@ -1,44 +1,55 @@
-// Package evaluation judges deliveries: it measures what a policy reads, has the
-// policy judge it, and records the verdict with all that led there
-// (KeptnEvaluation). When a delivery is judged, and what follows from it, is
-// package lifecycle's matter.
+// Package evaluation carries out KeptnEvaluations: one check of a delivery, and the
+// record of its verdict with all that led there. What is judged by is an SLOPolicy
+// (policy.go), an AnalysisDefinition (analysis.go), or the objectives of a
+// KeptnEvaluationDefinition (objectives.go). When a delivery is judged, and what
+// follows from it, is not decided here.
 package evaluation
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
+	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
 	"github.com/keptn/gitops/controllers/apply"
 	"github.com/keptn/gitops/controllers/condition"
 	"github.com/keptn/gitops/controllers/provider"
 	"github.com/keptn/gitops/controllers/serving"
-	"github.com/keptn/gitops/policy"
 )
 
-// How a measurement that cannot decide is repeated.
-const (
-	defaultTimeout = 2 * time.Minute
-	firstRetry     = 2 * time.Second
-	lastRetry      = 15 * time.Second
-)
+// fieldOwner owns what this package creates.
+const fieldOwner = "keptnevaluation"
 
 // maxSummary is how much of a verdict's summary a record keeps, in runes.
 const maxSummary = 500
 
-// Reconciler evaluates a policy for a delivery, which is a KeptnEvaluation, until
-// there is a verdict. A verdict is final.
+// A MetricReader has the newest values of KeptnMetrics.
+type MetricReader interface {
+	// Get returns one KeptnMetric; where there is none the error is one for which
+	// IsNotFound of k8s.io/apimachinery/pkg/api/errors holds. A KeptnMetric that
+	// has not been measured yet is no error: its HasValue is false.
+	Get(ctx context.Context, name types.NamespacedName) (serving.Value, error)
+}
+
+// Reconciler carries out KeptnEvaluations until there is a verdict. A verdict is
+// final.
 type Reconciler struct {
 	client.Client
 
@@ -47,140 +58,146 @@ type Reconciler struct {
 	// Providers are asked.
 	Providers *provider.Providers
 	// Metrics are the values of KeptnMetrics.
-	Metrics serving.Source
+	Metrics MetricReader
+	// OwnNamespace is the one that Keptn runs in: it has the definitions and
+	// KeptnMetrics that an evaluation's own namespace lacks. Where it is empty there
+	// are none.
+	OwnNamespace string
 
 	policies policies
 }
 
-// +kubebuilder:rbac:groups=lifecycle.keptn.sh,resources=keptnevaluations,verbs=get;list;watch
+// +kubebuilder:rbac:groups=lifecycle.keptn.sh,resources=keptnevaluations;keptnevaluationdefinitions,verbs=get;list;watch
 // +kubebuilder:rbac:groups=lifecycle.keptn.sh,resources=keptnevaluations/status,verbs=patch
+// +kubebuilder:rbac:groups=metrics.keptn.sh,resources=analyses,verbs=get;list;watch;create
+// +kubebuilder:rbac:groups=metrics.keptn.sh,resources=keptnmetrics,verbs=get;list;watch
 
-// SetupWithManager registers the reconciler.
+// SetupWithManager registers the reconciler, which needs the indexes of AddIndexes.
+// A definition that comes or changes wakes the evaluations of it, and an Analysis
+// the evaluation that it was made for.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options) error {
+	changed := builder.WithPredicates(predicate.GenerationChangedPredicate{})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("keptnevaluation").
-		For(&lifecyclev1.KeptnEvaluation{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&lifecyclev1.KeptnEvaluation{}, changed).
+		Owns(&metricsv1.Analysis{}).
+		Watches(&lifecyclev1.KeptnEvaluationDefinition{}, handler.EnqueueRequestsFromMapFunc(r.evaluating), changed).
 		WithOptions(opts).
 		Complete(reconcile.AsReconciler(mgr.GetClient(), r))
 }
 
-// Reconcile measures once, where it is time to, and says when to measure again.
+// byDefinition finds evaluations under way by the name of the
+// KeptnEvaluationDefinition that they look for.
+const byDefinition = "evaluationDefinition"
+
+// AddIndexes registers the field indexes that the reconciler uses.
+func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
+	if err := indexer.IndexField(ctx, &lifecyclev1.KeptnEvaluation{}, byDefinition, definitionOf); err != nil {
+		return fmt.Errorf("index KeptnEvaluations by %s: %w", byDefinition, err)
+	}
+	return nil
+}
+
+func definitionOf(obj client.Object) []string {
+	e, ok := obj.(*lifecyclev1.KeptnEvaluation)
+	if !ok || e.Status.OverallStatus.Completed() || e.Spec.Policy != nil || e.Spec.AnalysisDefinition != nil {
+		return nil
+	}
+	return []string{e.Spec.EvaluationDefinition}
+}
+
+// evaluating are the evaluations under way that a KeptnEvaluationDefinition may
+// serve: those of its namespace, and of all namespaces if it is Keptn's own.
+func (r *Reconciler) evaluating(ctx context.Context, definition client.Object) []reconcile.Request {
+	options := []client.ListOption{client.MatchingFields{byDefinition: definition.GetName()}, client.UnsafeDisableDeepCopy}
+	if definition.GetNamespace() != r.OwnNamespace {
+		options = append(options, client.InNamespace(definition.GetNamespace()))
+	}
+	var found lifecyclev1.KeptnEvaluationList
+	if err := r.List(ctx, &found, options...); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Listing KeptnEvaluations")
+		return nil
+	}
+	requests := make([]reconcile.Request, len(found.Items))
+	for i := range found.Items {
+		requests[i] = reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&found.Items[i])}
+	}
+	return requests
+}
+
+// Reconcile brings an evaluation as far as it comes now, and says when to go on.
 func (r *Reconciler) Reconcile(ctx context.Context, e *lifecyclev1.KeptnEvaluation) (reconcile.Result, error) {
-	if e.Status.OverallStatus.Completed() {
+	if e.Status.OverallStatus.Completed() || !e.DeletionTimestamp.IsZero() {
 		return reconcile.Result{}, nil
 	}
-	now := r.Clock.Now().Truncate(time.Second)
-	if early := due(e).Sub(now); early > 0 {
-		return reconcile.Result{RequeueAfter: early}, nil
-	}
 	before := e.DeepCopy()
-	r.evaluate(ctx, e, now)
+	recheck, err := r.evaluate(ctx, e, r.Clock.Now().Truncate(time.Second))
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return reconcile.Result{}, err
+	}
 	fit(e)
-	if ctx.Err() != nil {
-		return reconcile.Result{}, ctx.Err()
-	}
 	written, err := apply.Status(ctx, r.Client, before, e)
-	if err != nil {
-		return apply.Result(0, err)
+	if err == nil && written {
+		r.announce(before.Status.OverallStatus, e)
 	}
-	if !e.Status.OverallStatus.Completed() {
-		return reconcile.Result{RequeueAfter: max(due(e).Sub(r.Clock.Now()), time.Millisecond)}, nil
-	}
-	if written {
-		r.announce(e)
-	}
-	return reconcile.Result{}, nil
+	return apply.Result(recheck, err)
 }
 
-// evaluate measures once and judges, and brings the status up to date, in memory.
-func (r *Reconciler) evaluate(ctx context.Context, e *lifecyclev1.KeptnEvaluation, now time.Time) {
+// evaluate brings the status up to date, in memory, by the kind of definition that
+// the evaluation has. It returns when to go on if no event will tell.
+func (r *Reconciler) evaluate(ctx context.Context, e *lifecyclev1.KeptnEvaluation, now time.Time) (time.Duration, error) {
+	switch {
+	case e.Spec.Policy != nil:
+		return r.judge(ctx, e, now), nil
+	case e.Spec.AnalysisDefinition != nil:
+		return 0, r.analyse(ctx, e, now)
+	default:
+		return r.look(ctx, e, now)
+	}
+}
+
+// announce emits the events of a status that was written: that it changed, and the
+// verdict with what failed.
+func (r *Reconciler) announce(before lifecyclev1.KeptnState, e *lifecyclev1.KeptnEvaluation) {
+	version := cmp.Or(e.Spec.WorkloadVersion, e.Spec.AppVersion)
+	emit := func(kind, reason, format string, args ...any) {
+		note := fmt.Sprintf("Reconcile Evaluation: %s / Namespace: %s, Name: %s", fmt.Sprintf(format, args...), e.Namespace, e.Name)
+		if version != "" {
+			note += ", Version: " + version
+		}
+		r.Events.Eventf(e, nil, kind, "ReconcileEvaluation"+reason, "Evaluate", "%s", condition.Note(note))
+	}
 	s := &e.Status
-	s.ObservedGeneration = e.Generation
-	at := metav1.NewTime(now)
-	if s.StartTime.IsZero() {
-		s.StartTime = at
+	if before = cmp.Or(before, lifecyclev1.StatePending); before != s.OverallStatus {
+		emit(corev1.EventTypeNormal, "StatusChanged", "evaluation status changed from %s to %s", before, s.OverallStatus)
 	}
-	s.EvaluatedAt = &at
-	if e.Spec.Policy == nil {
-		end(e, now, policy.Inconclusive, "no policy to evaluate: spec.policy is not set")
+	if !s.OverallStatus.Completed() {
 		return
 	}
-	p, err := r.policies.compile(e.Spec.EvaluationDefinition, *e.Spec.Policy)
-	if err != nil {
-		end(e, now, policy.Inconclusive, err.Error())
+	if exhausted(e) {
+		emit(corev1.EventTypeWarning, "ReconcileTimeout", "retryCount exceeded")
+	}
+	if s.OverallStatus.Passed() {
+		emit(corev1.EventTypeNormal, "Finished", "%s: %s", s.Verdict, s.Summary)
 		return
 	}
-	s.RetryCount++
-	measured := r.measure(ctx, e, p, now)
-	in := input(e, measured)
-	verdict := p.Evaluate(ctx, in)
-	s.Measurements, s.SLOs = measurementsOf(measured), objectivesOf(measured)
-	record(s, verdict)
-	if verdict.Result == policy.Inconclusive && now.Before(slot(e).Add(timeoutOf(e))) {
-		proceed(e, reasonInconclusive, verdict.Summary(maxSummary)+"; trying again")
-		return
-	}
-	s.Repeated = append(s.Repeated, lifecyclev1.RepeatedVerdict{
-		At: at, Verdict: lifecyclev1.Verdict(verdict.Result), Summary: condition.Bounded(verdict.Summary(maxSummary), maxRepeatedSummary),
-	})
-	plan := policy.PlanOf(*e.Spec.Policy)
-	result, done := plan.Decide(results(e))
-	if !done {
-		proceed(e, reasonMeasuring, progress(e, plan, verdict))
-		return
-	}
-	explained := p.Explain(ctx, in)
-	record(s, explained)
-	explainLines(s, measured)
-	bound(s)
-	end(e, now, result, conclusion(e, plan, explained))
+	emit(corev1.EventTypeWarning, "Failed", "%s", strings.Join(append([]string{fmt.Sprintf("%s: %s", s.Verdict, s.Summary)}, failures(e)...), "\n"))
 }
 
-// due is when to measure next.
-func due(e *lifecyclev1.KeptnEvaluation) time.Time {
-	last := e.Status.EvaluatedAt
-	if last == nil {
-		return time.Time{}
+// failures are the objectives that failed, as Keptn tells of them. The summary of a
+// policy has them already.
+func failures(e *lifecyclev1.KeptnEvaluation) []string {
+	if e.Spec.Policy != nil {
+		return nil
 	}
-	if n := len(e.Status.Repeated); n > 0 && e.Status.Repeated[n-1].At.Equal(last) {
-		return slot(e)
+	var lines []string
+	for _, name := range slices.Sorted(maps.Keys(e.Status.EvaluationStatus)) {
+		if item := e.Status.EvaluationStatus[name]; item.Status == lifecyclev1.StateFailed {
+			lines = append(lines, fmt.Sprintf("evaluation of '%s' failed with value: '%s' and reason: '%s'", name, item.Value, item.Message))
+		}
 	}
-	return earlier(last.Add(backoff(last.Sub(slot(e)))), slot(e).Add(timeoutOf(e)))
-}
-
-// slot is when the measurement that is under way was due.
-func slot(e *lifecyclev1.KeptnEvaluation) time.Time {
-	n := len(e.Status.Repeated)
-	if n == 0 {
-		return e.Status.StartTime.Time
-	}
-	return e.Status.Repeated[n-1].At.Add(policy.PlanOf(*e.Spec.Policy).Interval)
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
-}
-
-func timeoutOf(e *lifecyclev1.KeptnEvaluation) time.Duration {
-	if t := e.Spec.Policy.Timeout; t != nil {
-		return t.Duration
-	}
-	return defaultTimeout
-}
-
-// backoff is the wait after a try so long after its measurement was due: it doubles.
-func backoff(elapsed time.Duration) time.Duration {
-	return min(max(elapsed, firstRetry), lastRetry)
-}
-
-// announce emits the event of a verdict.
-func (r *Reconciler) announce(e *lifecyclev1.KeptnEvaluation) {
-	kind, reason := corev1.EventTypeNormal, "ReconcileEvaluationFinished"
-	if !e.Status.OverallStatus.Passed() {
-		kind, reason = corev1.EventTypeWarning, "ReconcileEvaluationFailed"
-	}
-	r.Events.Eventf(e, nil, kind, reason, "Evaluate", "%s", condition.Note(string(e.Status.Verdict)+": "+e.Status.Summary))
+	return lines
 }

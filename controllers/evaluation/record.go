@@ -1,7 +1,6 @@
 package evaluation
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -24,31 +23,22 @@ const (
 	reasonFailed       = "Failed"
 	reasonInconclusive = "Inconclusive"
 	reasonMeasuring    = "Measuring"
+	reasonAnalysing    = "Analysing"
+	reasonNotMet       = "NotMet"
+	reasonNotFound     = "DefinitionNotFound"
 )
 
-// How much a record holds at most, in bytes: an object that the API server refuses
-// would lose the verdict.
 const (
-	maxQueries         = 256 << 10
-	maxExplanations    = 256 << 10
-	maxRepeatedSummary = 200
-	maxWarnings        = 5 // of a question
-	maxWarning         = 200
+	// maxPart is how much is kept of what is one of many, in bytes.
+	maxPart = 200
+	// maxWarnings is how many remarks are kept with a question.
+	maxWarnings = 5
 )
-
-// results are the verdicts of the measurements so far.
-func results(e *lifecyclev1.KeptnEvaluation) []policy.Result {
-	all := make([]policy.Result, len(e.Status.Repeated))
-	for i, r := range e.Status.Repeated {
-		all[i] = policy.Result(r.Verdict)
-	}
-	return all
-}
 
 // record writes what the verdict says of each rule.
 func record(s *lifecyclev1.KeptnEvaluationStatus, v policy.Verdict) {
-	s.Score = strconv.FormatFloat(v.Score, 'f', -1, 64)
-	s.MaxScore = strconv.FormatFloat(v.MaxScore, 'f', -1, 64)
+	s.Score = decimal(v.Score)
+	s.MaxScore = decimal(v.MaxScore)
 	s.EvaluationStatus = make(map[string]lifecyclev1.EvaluationStatusItem, len(v.Rules))
 	for _, rule := range v.Rules {
 		item := lifecyclev1.EvaluationStatusItem{
@@ -82,37 +72,9 @@ func explainLines(s *lifecyclev1.KeptnEvaluationStatus, measured measure.Measure
 	}
 }
 
-// bound drops the explanations where they are too large to be kept: those of rules
-// that hold first.
-func bound(s *lifecyclev1.KeptnEvaluationStatus) {
-	names := slices.Sorted(maps.Keys(s.EvaluationStatus))
-	slices.SortStableFunc(names, func(a, b string) int {
-		holds := func(name string) int {
-			if s.EvaluationStatus[name].Status.Passed() {
-				return 1
-			}
-			return 0
-		}
-		return holds(a) - holds(b)
-	})
-	left := maxExplanations
-	for _, name := range names {
-		item := s.EvaluationStatus[name]
-		for _, x := range item.Explain {
-			left -= len(x.Expr) + len(x.Value)
-		}
-		if left < 0 {
-			item.Explain = nil
-			s.EvaluationStatus[name] = item
-		}
-	}
-}
-
-// measurementsOf is what a record keeps of the questions. Queries beyond the limit
-// are named by their begin.
+// measurementsOf is what a record keeps of the questions.
 func measurementsOf(measured measure.Measured) []lifecyclev1.Measurement {
 	all := make([]lifecyclev1.Measurement, len(measured.Records))
-	left := maxQueries
 	for i, r := range measured.Records {
 		at := metav1.NewTime(r.At)
 		m := lifecyclev1.Measurement{
@@ -127,9 +89,6 @@ func measurementsOf(measured measure.Measured) []lifecyclev1.Measurement {
 		if r.Step > 0 {
 			m.Step = &metav1.Duration{Duration: r.Step}
 		}
-		if left -= len(r.Query); left < 0 {
-			m.Query = condition.Bounded(r.Query, 100)
-		}
 		all[i] = m
 	}
 	return all
@@ -139,7 +98,7 @@ func measurementsOf(measured measure.Measured) []lifecyclev1.Measurement {
 func few(warnings []string) []string {
 	var kept []string
 	for _, w := range warnings[:min(len(warnings), maxWarnings)] {
-		kept = append(kept, condition.Bounded(w, maxWarning))
+		kept = append(kept, condition.Bounded(w, maxPart))
 	}
 	return kept
 }
@@ -188,35 +147,19 @@ func percent(fraction float64) string {
 	return strconv.FormatFloat(fraction*100, 'g', 6, 64) + "%"
 }
 
+// begin notes which generation is evaluated, and since when.
+func begin(e *lifecyclev1.KeptnEvaluation, now time.Time) {
+	e.Status.ObservedGeneration = e.Generation
+	if e.Status.StartTime.IsZero() {
+		e.Status.StartTime = metav1.NewTime(now)
+	}
+}
+
 // proceed says that the evaluation goes on.
-func proceed(e *lifecyclev1.KeptnEvaluation, reason, message string) {
-	e.Status.OverallStatus = lifecyclev1.StateProgressing
+func proceed(e *lifecyclev1.KeptnEvaluation, state lifecyclev1.KeptnState, reason, message string) {
+	e.Status.OverallStatus = state
 	e.Status.Summary = message
 	condition.Summarize(e, condition.Waiting(reason, "%s", message))
-}
-
-// progress says how far an evaluation of several measurements has come.
-func progress(e *lifecyclev1.KeptnEvaluation, plan policy.Plan, last policy.Verdict) string {
-	return fmt.Sprintf("%d of %d measurements; the last: %s", len(e.Status.Repeated), plan.Count, last.Summary(maxSummary))
-}
-
-// conclusion is the verdict in one line: that of the newest measurement, or of how
-// many it is.
-func conclusion(e *lifecyclev1.KeptnEvaluation, plan policy.Plan, last policy.Verdict) string {
-	if plan.Count <= 1 {
-		return last.Summary(maxSummary)
-	}
-	counts := map[policy.Result]int{}
-	for _, r := range results(e) {
-		counts[r]++
-	}
-	var parts []string
-	for _, result := range []policy.Result{policy.Fail, policy.Inconclusive, policy.Warning, policy.Pass} {
-		if n := counts[result]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, result))
-		}
-	}
-	return fmt.Sprintf("%s of %d measurements; the last: %s", strings.Join(parts, ", "), plan.Count, last.Summary(maxSummary))
 }
 
 // end makes the evaluation final.

@@ -21,12 +21,21 @@ const (
 // fit takes away what a record can do without where it would be refused, the least
 // of it first. The verdict, and why, stay.
 func fit(e *lifecyclev1.KeptnEvaluation) {
-	for _, take := range []func(*lifecyclev1.KeptnEvaluationStatus){withoutExplanations, withShortQueries, withoutSummaries, withFewMeasurements} {
+	for _, take := range []func(*lifecyclev1.KeptnEvaluationStatus){withoutExplanationsOfPasses, withoutExplanations, withShortQueries, withoutSummaries, withFewMeasurements} {
 		text, err := json.Marshal(e)
 		if err != nil || len(text) <= maxObject {
 			return // what cannot be written fails where it is written
 		}
 		take(&e.Status)
+	}
+}
+
+func withoutExplanationsOfPasses(s *lifecyclev1.KeptnEvaluationStatus) {
+	for name, item := range s.EvaluationStatus {
+		if item.Status.Passed() {
+			item.Explain = nil
+			s.EvaluationStatus[name] = item
+		}
 	}
 }
 

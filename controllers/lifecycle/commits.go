@@ -124,3 +124,8 @@ func sizeOf(c lifecyclev1.Commit) int {
 func head(text string, n int) string {
 	return strings.ToValidUTF8(text[:min(len(text), n)], "")
 }
+
+// short is a commit as people write it.
+func short(sha string) string {
+	return sha[:min(7, len(sha))]
+}

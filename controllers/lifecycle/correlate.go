@@ -10,6 +10,7 @@ import (
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
+	"github.com/keptn/gitops/controllers/workload"
 	"github.com/keptn/gitops/gitsource"
 	"github.com/keptn/gitops/gitsource/manifest"
 )
@@ -20,11 +21,19 @@ type match struct {
 	evidence lifecyclev1.Evidence
 }
 
+// named are those workloads that were tied to the commit because they name it.
+func (m *match) named(tied []*workload.Workload) []*workload.Workload {
+	if m.evidence == lifecyclev1.EvidenceAnnotation {
+		return tied
+	}
+	return nil
+}
+
 // correlate finds the commit that explains the workloads that changed: of those
 // that render their pod templates the newest one at or before the start of the
 // rollout, or the oldest one after it; else the one that their annotations name.
 // It returns nil where there is none.
-func (r *Reconciler) correlate(ctx context.Context, s *scope, changed []*workload) (*match, error) {
+func (r *Reconciler) correlate(ctx context.Context, s *scope, changed []*workload.Workload) (*match, error) {
 	best := choice{start: latest(changed)}
 	searched := 0
 	for c, err := range s.appCommits(ctx, s.head, "") {
@@ -90,7 +99,7 @@ func (ch *choice) match() *match {
 
 // rendersAll says whether each of the live workloads carries a template of the
 // rendered ones.
-func rendersAll(rendered []manifest.Workload, live []*workload, namespace string) bool {
+func rendersAll(rendered []manifest.Workload, live []*workload.Workload, namespace string) bool {
 	for _, w := range live {
 		if !renders(rendered, w, namespace) {
 			return false
@@ -101,7 +110,7 @@ func rendersAll(rendered []manifest.Workload, live []*workload, namespace string
 
 // renders says whether the live workload carries a template of the rendered
 // ones. What is rendered without a namespace belongs to the given one.
-func renders(rendered []manifest.Workload, live *workload, namespace string) bool {
+func renders(rendered []manifest.Workload, live *workload.Workload, namespace string) bool {
 	for _, w := range rendered {
 		if w.Kind == live.Kind && w.Name == live.Name && cmp.Or(w.Namespace, namespace) == live.Namespace {
 			return manifest.Matches(w.Template, live.Template)
@@ -114,7 +123,7 @@ func renders(rendered []manifest.Workload, live *workload, namespace string) boo
 const minAbbreviation = 7
 
 // annotated says whether all workloads claim to come from the commit.
-func annotated(live []*workload, sha string) bool {
+func annotated(live []*workload.Workload, sha string) bool {
 	for _, w := range live {
 		if len(w.Commit) < minAbbreviation || !strings.HasPrefix(sha, w.Commit) {
 			return false
@@ -124,7 +133,7 @@ func annotated(live []*workload, sha string) bool {
 }
 
 // latest is when the last of the templates was written.
-func latest(live []*workload) time.Time {
+func latest(live []*workload.Workload) time.Time {
 	var at time.Time
 	for _, w := range live {
 		if w.WrittenAt.After(at) {

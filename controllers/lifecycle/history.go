@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
+	"github.com/keptn/gitops/controllers/phase"
 	"github.com/keptn/gitops/gitsource"
 	"github.com/keptn/gitops/gitsource/manifest"
 )
@@ -68,7 +69,7 @@ func (r *Reconciler) freshCommits(ctx context.Context, s *scope, since string) (
 		fresh = append(fresh, gitopsv1alpha1.AppCommit{
 			SHA:              c.SHA,
 			CommittedAt:      metav1.NewTime(c.Committer.When.UTC()),
-			SeenAt:           *timestamp(s.now),
+			SeenAt:           *phase.Time(s.now),
 			ChangesWorkloads: changes,
 		})
 		if len(fresh) == limit {

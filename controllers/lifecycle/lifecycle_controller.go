@@ -1,19 +1,20 @@
 // Package lifecycle follows commits into the cluster: it ties the rollouts of an
-// app's workloads to the commits they come from (Lifecycle), walks each delivery
-// through its phases (KeptnAppVersion), and has it judged (KeptnEvaluation).
-// It never changes a workload.
+// app's workloads to the commits they come from (Lifecycle), records each as a
+// delivery (KeptnAppVersion) with all that its commit has checked, and says on the
+// commits how far they have come. That deliveries are walked through their phases
+// is package delivery's. It never changes a workload.
 package lifecycle
 
 import (
 	"context"
 	"errors"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -31,11 +32,16 @@ import (
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers/apply"
 	"github.com/keptn/gitops/controllers/condition"
+	"github.com/keptn/gitops/controllers/phase"
 	"github.com/keptn/gitops/controllers/report"
 	"github.com/keptn/gitops/controllers/repository"
+	"github.com/keptn/gitops/controllers/workload"
 	"github.com/keptn/gitops/gitsource"
 	"github.com/keptn/gitops/gitsource/manifest"
 )
+
+// fieldOwner is who applies deliveries.
+const fieldOwner = "keptn-lifecycle"
 
 // Reconciler follows the commits of one app, which is a Lifecycle, into the
 // cluster, and says on them how far they have come.
@@ -49,6 +55,9 @@ type Reconciler struct {
 	// Fetch asks for a look at the remote of a GitSource, since something runs
 	// that no known commit explains.
 	Fetch func(ctx context.Context, source types.NamespacedName)
+	// DetailsURL is the address with more on a delivery, which its statuses lead to;
+	// [CheckDetailsURL] says what it may hold. Empty: they lead nowhere.
+	DetailsURL string
 
 	news chan event.GenericEvent
 }
@@ -67,13 +76,15 @@ type scope struct {
 	rendered *manifest.Rendered
 	problem  string
 	// live are the app's workloads that exist and may be governed.
-	live []*workload
+	live []*workload.Workload
 	// denied are namespaces that do not agree to be governed.
 	denied []string
 	// deliveries of the app, newest first.
 	deliveries []lifecyclev1.KeptnAppVersion
 	// recheck is when to look again if no event will tell; zero is never.
 	recheck time.Duration
+	// handled is the request for a delivery that nothing is left to be done for.
+	handled string
 }
 
 // folder is the folder that deploys the app.
@@ -125,7 +136,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options)
 		Watches(&corev1.Namespace{}, r.wakeByNamespace(), builder.WithPredicates(predicate.AnnotationChangedPredicate{})).
 		WatchesRawSource(source.Channel(r.news, &handler.EnqueueRequestForObject{})).
 		WithOptions(opts)
-	for kind, object := range workloadObjects {
+	for kind, object := range workload.Committed {
 		b = b.Watches(object(), r.wakeByWorkload(kind), builder.WithPredicates(newGeneration()))
 	}
 	return b.Complete(r)
@@ -139,6 +150,7 @@ func steps() []func(*Reconciler, context.Context, *scope) error {
 		(*Reconciler).observeWorkloads,
 		(*Reconciler).readDeliveries,
 		(*Reconciler).tieToCommit,
+		(*Reconciler).deliverRequested,
 		(*Reconciler).pruneDeliveries,
 		(*Reconciler).reportStatuses,
 	}
@@ -157,46 +169,52 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, err
 	}
 	before := lc.DeepCopy()
-	recheck, err := r.follow(ctx, lc)
+	s := &scope{lc: lc, source: &gitopsv1alpha1.GitSource{}, now: r.Clock.Now()}
+	err = r.follow(ctx, s)
 	lc.Status.ObservedGeneration = lc.Generation
 	if _, patchErr := apply.Status(ctx, r.Client, before, lc); patchErr != nil {
 		return apply.Result(0, patchErr)
 	}
 	announce(r.Events, before, lc)
-	return apply.Result(recheck, err)
+	if s.handled != "" {
+		err = errors.Join(err, r.consume(ctx, lc, s.handled))
+	}
+	if err != nil {
+		return apply.Result(0, err)
+	}
+	return apply.Result(s.recheck, nil)
 }
 
 // follow brings the status up to date, in memory.
-func (r *Reconciler) follow(ctx context.Context, lc *gitopsv1alpha1.Lifecycle) (time.Duration, error) {
-	name := lc.Labels[gitopsv1alpha1.SourceLabel]
-	if owner := metav1.GetControllerOf(lc); name == "" || owner == nil || owner.Kind != gitopsv1alpha1.GitSourceKind || owner.Name != name {
-		condition.Summarize(lc, condition.Ready(gitopsv1alpha1.ReadFromGitReason,
+func (r *Reconciler) follow(ctx context.Context, s *scope) error {
+	if inert(s.lc) {
+		condition.Summarize(s.lc, condition.Ready(gitopsv1alpha1.ReadFromGitReason,
 			"this object has no effect: a GitSource reads the same file from Git"))
-		return 0, nil
+		return nil
 	}
-	s := &scope{lc: lc, source: &gitopsv1alpha1.GitSource{}, now: r.Clock.Now()}
-	if err := r.Get(ctx, types.NamespacedName{Namespace: lc.Namespace, Name: name}, s.source); err != nil {
-		return 0, client.IgnoreNotFound(err)
+	source := types.NamespacedName{Namespace: s.lc.Namespace, Name: s.lc.Labels[gitopsv1alpha1.SourceLabel]}
+	if err := r.Get(ctx, source, s.source); err != nil {
+		return client.IgnoreNotFound(err)
 	}
 	revision, err := gitsource.ParseRevision(s.source.Status.ObservedRevision)
 	if err != nil {
-		return 0, nil //nolint:nilerr // the source has not been read yet, and wakes us when it is
+		return nil //nolint:nilerr // the source has not been read yet, and wakes us when it is
 	}
 	s.head = revision.Commit
 	if s.repo, err = r.Repositories.Open(ctx, s.source); err != nil {
 		if errors.Is(err, repository.ErrSecret) || errors.Is(err, repository.ErrAddress) {
-			return 0, nil // the source tells of it, and wakes us when it is mended
+			return nil // the source tells of it, and wakes us when it is mended
 		}
-		return 0, err
+		return err
 	}
 	for _, step := range steps() {
 		if err := step(r, ctx, s); err != nil {
-			condition.Summarize(lc, condition.Waiting(meta.ProgressingWithRetryReason, "%v", err))
-			return 0, err
+			condition.Summarize(s.lc, condition.Waiting(meta.ProgressingWithRetryReason, "%v", err))
+			return err
 		}
 	}
-	condition.Summarize(lc, s.outcome())
-	return s.recheck, nil
+	condition.Summarize(s.lc, s.outcome())
+	return nil
 }
 
 // outcome says how the app stands.
@@ -212,17 +230,17 @@ func (s *scope) outcome() condition.Outcome {
 		return condition.Failed(gitopsv1alpha1.NoWorkloadsReason,
 			"%s renders to no Deployment, StatefulSet or DaemonSet", path.Join("/", s.folder()))
 	case len(s.deliveries) == 0:
-		return condition.Waiting(reasonWaiting, "waiting for the first rollout")
+		return condition.Waiting(phase.Waiting, "waiting for the first rollout")
 	}
 	newest := &s.deliveries[0].Status
-	message := s.deliveries[0].Spec.Version + prefixed(": ", decisive(newest).Message)
+	message := strings.TrimSuffix(s.deliveries[0].Spec.Version+": "+phase.Decisive(&newest.Delivery).Message, ": ")
 	switch {
 	case newest.Status.Passed():
-		return condition.Ready(decisive(newest).Reason, "%s", message)
+		return condition.Ready(phase.Decisive(&newest.Delivery).Reason, "%s", message)
 	case newest.Status.Completed():
-		return condition.Failed(decisive(newest).Reason, "%s", message)
+		return condition.Failed(phase.Decisive(&newest.Delivery).Reason, "%s", message)
 	default:
-		return condition.Waiting(reasonProgressing, "%s", message)
+		return condition.Waiting(phase.Progressing, "%s", message)
 	}
 }
 

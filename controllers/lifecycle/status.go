@@ -12,8 +12,8 @@ import (
 // reportStatuses has commits show how far they have come. A forge that cannot
 // be reached is no error: it delays no rollout.
 func (r *Reconciler) reportStatuses(ctx context.Context, s *scope) error {
-	prefix := repository.ContextPrefix(s.source) + "/" + s.lc.Spec.App
-	wanted := projected(prefix, s.lc.Status.Commits, s.deliveries, s.running())
+	p := projection{prefix: repository.ContextPrefix(s.source) + "/" + s.lc.Spec.App, detailsURL: r.DetailsURL}
+	wanted := p.of(s.lc.Status.Commits, s.deliveries, s.running())
 	if len(wanted) == 0 {
 		return nil
 	}

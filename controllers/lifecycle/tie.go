@@ -15,6 +15,10 @@ import (
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers/condition"
+	"github.com/keptn/gitops/controllers/delivery"
+	"github.com/keptn/gitops/controllers/phase"
+	"github.com/keptn/gitops/controllers/trust"
+	"github.com/keptn/gitops/controllers/workload"
 )
 
 // defaultMatchTimeout applies where a Lifecycle does not say it.
@@ -29,7 +33,7 @@ func (r *Reconciler) observeWorkloads(ctx context.Context, s *scope) error {
 	statuses := s.expected()
 	for i := range statuses {
 		status := &statuses[i]
-		allowed, err := mayGovern(ctx, r, s.source, status.Namespace)
+		allowed, err := trust.MayGovern(ctx, r, s.source, status.Namespace)
 		if err != nil {
 			return err
 		}
@@ -37,7 +41,7 @@ func (r *Reconciler) observeWorkloads(ctx context.Context, s *scope) error {
 			s.denied = append(s.denied, status.Namespace)
 			continue
 		}
-		live, err := seeWorkload(ctx, r, status.Kind, types.NamespacedName{Namespace: status.Namespace, Name: status.Name})
+		live, err := workload.See(ctx, r, status.Kind, types.NamespacedName{Namespace: status.Namespace, Name: status.Name})
 		if err != nil {
 			return err
 		}
@@ -68,7 +72,7 @@ func (s *scope) expected() []gitopsv1alpha1.WorkloadStatus {
 
 // carry fills in the status of a live workload: as known where it carries the
 // same template, anew where it does not.
-func carry(status *gitopsv1alpha1.WorkloadStatus, known []gitopsv1alpha1.WorkloadStatus, live *workload, now time.Time) {
+func carry(status *gitopsv1alpha1.WorkloadStatus, known []gitopsv1alpha1.WorkloadStatus, live *workload.Workload, now time.Time) {
 	if was := statusOf(known, live); was != nil && was.Since != nil {
 		if was.TemplateHash == live.TemplateHash {
 			*status = *was
@@ -80,10 +84,10 @@ func carry(status *gitopsv1alpha1.WorkloadStatus, known []gitopsv1alpha1.Workloa
 		}
 	}
 	status.TemplateHash = live.TemplateHash
-	status.Since = timestamp(live.WrittenAt)
+	status.Since = phase.Time(live.WrittenAt)
 }
 
-func statusOf(statuses []gitopsv1alpha1.WorkloadStatus, w *workload) *gitopsv1alpha1.WorkloadStatus {
+func statusOf(statuses []gitopsv1alpha1.WorkloadStatus, w *workload.Workload) *gitopsv1alpha1.WorkloadStatus {
 	for i := range statuses {
 		s := &statuses[i]
 		if s.Kind == w.Kind && s.Namespace == w.Namespace && s.Name == w.Name {
@@ -96,11 +100,11 @@ func statusOf(statuses []gitopsv1alpha1.WorkloadStatus, w *workload) *gitopsv1al
 // readDeliveries lists the app's deliveries, newest first.
 func (r *Reconciler) readDeliveries(ctx context.Context, s *scope) error {
 	var list lifecyclev1.KeptnAppVersionList
-	if err := r.List(ctx, &list, client.MatchingFields{byLifecycle: s.lc.Namespace + "/" + s.lc.Name}); err != nil {
+	if err := r.List(ctx, &list, client.MatchingFields{delivery.ByLifecycle: s.lc.Namespace + "/" + s.lc.Name}); err != nil {
 		return fmt.Errorf("list deliveries: %w", err)
 	}
 	for i := range list.Items {
-		mine, err := belongs(ctx, r, &list.Items[i], s.lc, s.source)
+		mine, err := trust.Belongs(ctx, r, &list.Items[i], s.lc, s.source)
 		if err != nil {
 			return err
 		}
@@ -162,12 +166,15 @@ func (r *Reconciler) tieToCommit(ctx context.Context, s *scope) error {
 
 // explanation finds the commit that explains all that is untied; where there is
 // none, the one that explains what came since the last thing nobody explained.
-func (r *Reconciler) explanation(ctx context.Context, s *scope, untied []*workload) (*match, []*workload, error) {
+func (r *Reconciler) explanation(ctx context.Context, s *scope, untied []*workload.Workload) (*match, []*workload.Workload, error) {
+	if found, err := r.awaited(ctx, s, untied); found != nil || err != nil {
+		return found, untied, err
+	}
 	found, err := r.correlate(ctx, s, untied)
 	if found != nil || err != nil || s.lc.Status.UnmatchedSince == nil {
 		return found, untied, err
 	}
-	var fresh []*workload
+	var fresh []*workload.Workload
 	for _, w := range untied {
 		if w.WrittenAt.After(s.lc.Status.UnmatchedSince.Time) {
 			fresh = append(fresh, w)
@@ -181,8 +188,8 @@ func (r *Reconciler) explanation(ctx context.Context, s *scope, untied []*worklo
 }
 
 // untied are the live workloads that are not tied to a commit.
-func (s *scope) untied() []*workload {
-	var untied []*workload
+func (s *scope) untied() []*workload.Workload {
+	var untied []*workload.Workload
 	for _, w := range s.live {
 		if statusOf(s.lc.Status.Workloads, w).Commit == "" {
 			untied = append(untied, w)
@@ -193,14 +200,14 @@ func (s *scope) untied() []*workload {
 
 // unmatched says that no commit explains what runs, and has the remote looked at
 // for one: once for each template.
-func (r *Reconciler) unmatched(ctx context.Context, s *scope, untied []*workload) error {
+func (r *Reconciler) unmatched(ctx context.Context, s *scope, untied []*workload.Workload) error {
 	s.setMatched(untied)
 	newest := latest(untied)
 	if left := newest.Add(matchTimeout(s.lc)).Sub(s.now); left > 0 {
 		s.lookAgain(left)
 	}
 	if s.lc.Status.UnmatchedSince == nil || s.lc.Status.UnmatchedSince.Time.Before(newest) {
-		s.lc.Status.UnmatchedSince = timestamp(newest)
+		s.lc.Status.UnmatchedSince = phase.Time(newest)
 		r.Fetch(ctx, client.ObjectKeyFromObject(s.source))
 	}
 	return r.completeNewest(ctx, s)
@@ -215,7 +222,7 @@ func matchTimeout(lc *gitopsv1alpha1.Lifecycle) time.Duration {
 
 // setMatched writes the condition Matched: Unknown while a commit may still
 // turn up, False once the time for it is over.
-func (s *scope) setMatched(untied []*workload) {
+func (s *scope) setMatched(untied []*workload.Workload) {
 	switch {
 	case len(s.live) == 0:
 		condition.Remove(s.lc, gitopsv1alpha1.MatchedCondition)
@@ -231,7 +238,7 @@ func (s *scope) setMatched(untied []*workload) {
 	}
 }
 
-func notExplained(untied []*workload, head string) string {
+func notExplained(untied []*workload.Workload, head string) string {
 	names := make([]string, len(untied))
 	for i, w := range untied {
 		names[i] = w.String()
@@ -280,7 +287,7 @@ func remember(commits []gitopsv1alpha1.AppCommit, sha string, at, now time.Time)
 	if known(commits, sha) {
 		return commits
 	}
-	added := append(slices.Clone(commits), gitopsv1alpha1.AppCommit{SHA: sha, CommittedAt: metav1.NewTime(at.UTC()), SeenAt: *timestamp(now), ChangesWorkloads: true})
+	added := append(slices.Clone(commits), gitopsv1alpha1.AppCommit{SHA: sha, CommittedAt: metav1.NewTime(at.UTC()), SeenAt: *phase.Time(now), ChangesWorkloads: true})
 	slices.SortStableFunc(added, func(a, b gitopsv1alpha1.AppCommit) int { return b.CommittedAt.Compare(a.CommittedAt.Time) })
 	if len(added) > maxCommits && added[len(added)-1].SHA == sha {
 		return append(added[:maxCommits-1], added[len(added)-1])

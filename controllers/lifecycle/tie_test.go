@@ -12,6 +12,8 @@ import (
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
+	"github.com/keptn/gitops/controllers/phase"
+	"github.com/keptn/gitops/controllers/workload"
 	"github.com/keptn/gitops/gitsource"
 )
 
@@ -45,7 +47,7 @@ func TestTheNewestCommitUpToTheRolloutExplainsIt(t *testing.T) {
 				commit := &gitsource.Commit{SHA: c.sha, Committer: gitsource.Signature{When: at(c.minute)}}
 				s := &scope{lc: &gitopsv1alpha1.Lifecycle{}}
 				if tc.seen == c.sha {
-					s.lc.Status.Commits = []gitopsv1alpha1.AppCommit{{SHA: c.sha, SeenAt: *timestamp(at(-1))}}
+					s.lc.Status.Commits = []gitopsv1alpha1.AppCommit{{SHA: c.sha, SeenAt: *phase.Time(at(-1))}}
 				}
 				if best.weigh(commit, s.existedBy(commit, best.start), c.renders, c.named) {
 					break
@@ -77,9 +79,9 @@ func TestAnAnnotationHasToNameTheCommitClearly(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			var live []*workload
+			var live []*workload.Workload
 			for _, c := range tc.claims {
-				live = append(live, &workload{Commit: c})
+				live = append(live, &workload.Workload{Commit: c})
 			}
 			if got := annotated(live, sha); got != tc.want {
 				t.Errorf("%s\ngot %t", tc.reason, got)
@@ -109,8 +111,12 @@ func TestTheTimeOfATemplateIsThatOfItsLastWriter(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(noon), ManagedFields: tc.entries}}
-			if got := templateWrittenAt(d); !got.Equal(at(tc.want)) {
-				t.Errorf("%s\ngot %s, want %s", tc.reason, got, at(tc.want))
+			w, err := workload.Observe(workload.Deployment, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !w.WrittenAt.Equal(at(tc.want)) {
+				t.Errorf("%s\ngot %s, want %s", tc.reason, w.WrittenAt, at(tc.want))
 			}
 		})
 	}
@@ -119,7 +125,7 @@ func TestTheTimeOfATemplateIsThatOfItsLastWriter(t *testing.T) {
 func TestATemplateThatComesBackIsAnotherAttempt(t *testing.T) {
 	kav := &lifecyclev1.KeptnAppVersion{ObjectMeta: metav1.ObjectMeta{Namespace: "shop"}}
 	kav.Spec.Workloads = []lifecyclev1.KeptnWorkloadRef{
-		{Kind: "Deployment", Name: "web", TemplateHash: "h", AppliedAt: timestamp(noon)},
+		{Kind: "Deployment", Name: "web", TemplateHash: "h", AppliedAt: phase.Time(noon)},
 		{Kind: "Deployment", Name: "worker"},
 	}
 	cases := map[string]struct {
@@ -137,7 +143,7 @@ func TestATemplateThatComesBackIsAnotherAttempt(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			kav.Status.Status = tc.state
-			tied := []*workload{{Kind: "Deployment", Namespace: "shop", Name: tc.name, TemplateHash: "h", WrittenAt: tc.written}}
+			tied := []*workload.Workload{{Kind: "Deployment", Namespace: "shop", Name: tc.name, TemplateHash: "h", WrittenAt: tc.written}}
 			if got := cameBack(kav, tied); got != tc.want {
 				t.Errorf("%s\ngot %t", tc.reason, got)
 			}
@@ -218,37 +224,5 @@ func TestADeliveredCommitIsRemembered(t *testing.T) {
 				t.Errorf("%s\nthe given list was changed", tc.reason)
 			}
 		})
-	}
-}
-
-func TestNamesFitIntoKubernetes(t *testing.T) {
-	long := strings.Repeat("a", 200)
-	cases := map[string]struct {
-		reason string
-		parts  []string
-		want   string
-	}{
-		"Short":   {"Parts are joined.", []string{"checkout", "0123456", "cafe"}, "checkout-0123456-cafe"},
-		"Cases":   {"Names are lower case, without underscores.", []string{"Post_Eval", "SLO"}, "post-eval-slo"},
-		"Long":    {"The first part gives way.", []string{long, "b", "hash"}, long + "-b-hash"},
-		"TooLong": {"It keeps 80 characters at least, then the next one gives way.", []string{long, long, "hash"}, strings.Repeat("a", 80) + "-" + strings.Repeat("a", 253-80-2-4) + "-hash"},
-		"Dash":    {"A part does not end in a dash where it was cut.", []string{strings.Repeat("a", 99) + "-" + strings.Repeat("b", 99), strings.Repeat("c", 148), "hash"}, strings.Repeat("a", 99) + "-" + strings.Repeat("c", 148) + "-hash"},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			got := resourceName(tc.parts...)
-			if got != tc.want || len(got) > maxName {
-				t.Errorf("%s\ngot %q (%d), want %q", tc.reason, got, len(got), tc.want)
-			}
-		})
-	}
-}
-
-func TestADigestTellsPartsApart(t *testing.T) {
-	if digest(8, "ab", "c") == digest(8, "a", "bc") {
-		t.Error("parts ran together")
-	}
-	if first, again := digest(8, "ab", "c"), digest(8, "ab", "c"); first != again || len(first) != 8 {
-		t.Error("the same parts do not give the same digits")
 	}
 }

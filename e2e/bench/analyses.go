@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"strings"
 	"time"
 
@@ -161,13 +159,7 @@ spec:
 
 // apply runs kubectl apply.
 func (b *bench) apply(ctx context.Context, text []byte) error {
-	cmd := exec.CommandContext(ctx, "kubectl", "apply", "-f", "-")
-	cmd.Stdin = bytes.NewReader(text)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+b.bed.kubeconfig)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("kubectl apply: %w\n%s", err, out)
-	}
-	return nil
+	return b.kubectl(ctx, text, "apply", "-f", "-")
 }
 
 // verdicts tells when all Analyses of a run are completed. It tells nothing if ctx,

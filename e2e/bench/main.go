@@ -24,6 +24,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/pflag"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -46,6 +47,7 @@ func measurements() []measurement {
 		{"analyses", []string{"api", "prometheus"}, analyses},
 		{"metrics", []string{"api", "prometheus"}, keepFresh(1_000)},
 		{"metrics-10000", []string{"api", "prometheus"}, keepFresh(10_000)},
+		{"apps", []string{"kwok", audited}, deliveries},
 	}
 }
 
@@ -54,6 +56,8 @@ type bench struct {
 	// root is the checkout, work a folder for what is needed only while it runs.
 	root, work string
 	progress   *log.Logger
+	// sizes are the numbers of apps that are delivered at once.
+	sizes []int
 
 	// What follows is there if a measurement needs the testbed.
 	keptn string // the controller's binary
@@ -75,12 +79,15 @@ func main() {
 
 // run takes the measurements of the given names, or all, and prints the report. What
 // was measured before one failed is printed all the same.
-func run(ctx context.Context, names []string, out, progress io.Writer) (err error) {
-	chosen, err := choose(names)
+func run(ctx context.Context, args []string, out, progress io.Writer) (err error) {
+	b := &bench{progress: log.New(progress, "bench: ", log.Ltime)}
+	chosen, err := b.parse(args)
+	if errors.Is(err, pflag.ErrHelp) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	b := &bench{progress: log.New(progress, "bench: ", log.Ltime)}
 	if b.root, err = checkout(ctx); err != nil {
 		return err
 	}
@@ -107,10 +114,23 @@ func run(ctx context.Context, names []string, out, progress io.Writer) (err erro
 		for _, t := range tables {
 			t.print(out)
 			fmt.Fprintf(out, "\n`go run ./e2e/bench %s`, %s, load average %s before and %s after.\n",
-				m.name, began.UTC().Format("2006-01-02 15:04 MST"), load, loadAverage())
+				strings.TrimSpace(m.name+" "+t.flags), began.UTC().Format("2006-01-02 15:04 MST"), load, loadAverage())
 		}
 	}
 	return err
+}
+
+// parse reads the command line: measurements by name, and the numbers of apps.
+func (b *bench) parse(args []string) ([]measurement, error) {
+	flags := pflag.NewFlagSet("bench [MEASUREMENT...]", pflag.ContinueOnError)
+	flags.IntSliceVarP(&b.sizes, "apps", "n", []int{1, 100, 1_000}, "how many apps are delivered at once, each number after the other")
+	if err := flags.Parse(args); err != nil {
+		return nil, fmt.Errorf("read the command line: %w", err)
+	}
+	if len(b.sizes) == 0 || slices.Min(b.sizes) < 1 {
+		return nil, fmt.Errorf("-n %v: at least one app has to be delivered", b.sizes)
+	}
+	return choose(flags.Args())
 }
 
 // choose finds measurements by name.

@@ -16,6 +16,8 @@ type table struct {
 	rows    [][]string
 	// note says what a reader has to know of the figures; may be empty.
 	note string
+	// flags are what the measurement was told; may be empty.
+	flags string
 }
 
 // print writes the table as Markdown.

@@ -5,39 +5,50 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	crlog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
+	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
 )
 
 // takeDownTimeout bounds how long an interrupted command of the testbed may take.
 const takeDownTimeout = 2 * time.Minute
 
+// audited is a part that is none of the testbed's components: the API server's log of
+// its requests.
+const audited = "audit"
+
 // A testbed is how to reach one.
 type testbed struct {
 	kubeconfig                      string
 	giteaURL, giteaUser, giteaToken string
 	gitURL, gitRoot                 string
-	prometheusURL                   string
+	prometheusURL, auditLog         string
 	versions                        []string
 }
 
 // variables are what the testbed says of each of its parts.
 func (t *testbed) variables() map[string]map[string]*string {
 	return map[string]map[string]*string{
-		"api": {"KUBECONFIG": &t.kubeconfig},
+		"api":   {"KUBECONFIG": &t.kubeconfig},
+		"kwok":  {"KUBECONFIG": &t.kubeconfig},
+		audited: {"TESTBED_AUDIT_LOG": &t.auditLog},
 		"gitea": {
 			"TESTBED_GITEA_URL": &t.giteaURL, "TESTBED_GITEA_USER": &t.giteaUser, "TESTBED_GITEA_TOKEN": &t.giteaToken,
 		},
@@ -60,7 +71,11 @@ func (b *bench) bringUp(ctx context.Context, parts []string) error {
 		return err
 	}
 	b.progress.Print("brings up the testbed")
-	out, err := b.testbed(ctx, "up", "--only", strings.Join(parts, ",")).Output()
+	args, err := b.upArguments(parts)
+	if err != nil {
+		return err
+	}
+	out, err := b.testbed(ctx, args...).Output()
 	if err != nil {
 		return fmt.Errorf("bring up the testbed: %w", err)
 	}
@@ -68,6 +83,20 @@ func (b *bench) bringUp(ctx context.Context, parts []string) error {
 		return err
 	}
 	return b.connect(ctx)
+}
+
+// upArguments bring up these parts.
+func (b *bench) upArguments(parts []string) ([]string, error) {
+	components := slices.DeleteFunc(slices.Clone(parts), func(part string) bool { return part == audited })
+	args := []string{"up", "--only", strings.Join(components, ",")}
+	if len(components) == len(parts) {
+		return args, nil
+	}
+	policy := filepath.Join(b.work, "audit-policy.yaml")
+	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
+		return nil, fmt.Errorf("write the audit policy: %w", err)
+	}
+	return append(args, "--audit-policy", policy), nil
 }
 
 // takeDown takes the testbed down, also after ctx has ended.
@@ -117,14 +146,15 @@ func (b *bench) connect(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the testbed's kubeconfig: %w", err)
 	}
-	config.QPS = -1 // the client must not be what is measured
+	config.QPS = -1                 // the client must not be what is measured
+	crlog.SetLogger(logr.Discard()) // what fails is returned
 	if _, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{
 		Paths: []string{filepath.Join(b.root, "config", "crd")}, ErrorIfPathMissing: true,
 	}); err != nil {
 		return fmt.Errorf("install Keptn's kinds: %w", err)
 	}
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, gitopsv1alpha1.AddToScheme, metricsv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, gitopsv1alpha1.AddToScheme, lifecyclev1.AddToScheme, metricsv1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return fmt.Errorf("build scheme: %w", err)
 		}

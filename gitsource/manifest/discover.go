@@ -11,9 +11,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bmatcuk/doublestar/v4"
-
 	"github.com/keptn/gitops/api/gitops/v1alpha1"
+	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 )
 
 // Found is what a tree holds.
@@ -39,6 +38,11 @@ type App struct {
 	// Policies are those that the Lifecycle names and the repository has,
 	// sorted by name.
 	Policies []v1alpha1.SLOPolicy
+	// Definitions are what its tasks run, sorted by name: those that are written in
+	// place, and those that the Lifecycle names and the repository has. In the place
+	// of a functionRef stands the script that it leads to, as far as the repository
+	// has it. A task that is not among them is one that the cluster may have.
+	Definitions []lifecyclev1.KeptnTaskDefinition
 	// OpenSLO are the names that the Lifecycle has in the place of a policy's, and
 	// that are those of SLOs among File's OpenSLO documents, in its order.
 	OpenSLO []NamedSLO
@@ -72,8 +76,9 @@ func (a *App) PolicyFile(name string) *File { return a.policyFiles[name] }
 //     is a problem, as are two Lifecycles of one name in different files.
 //
 // Policies are looked up in the same file, then in the files found, then among the
-// OpenSLO documents of the same folder, then in the rest of the repository. A problem
-// in one file hides no app of another.
+// OpenSLO documents of the same folder, then in the rest of the repository;
+// KeptnTaskDefinitions likewise, but for OpenSLO. A problem in one file hides no app
+// of another.
 //
 // Only lifecycle.yaml files, kustomizations and what a render needs are read, and
 // the YAML files beside a lifecycle.yaml that has to do with OpenSLO: it holds such a
@@ -295,7 +300,7 @@ func (d *discovery) assemble(pairs []pair) (*Found, error) {
 	d.clashes(found.Apps)
 	for i := range found.Apps {
 		app := &found.Apps[i]
-		if err := d.policies(app); err != nil {
+		if err := errors.Join(d.policies(app), d.definitions(app)); err != nil {
 			return nil, err
 		}
 		app.Problems = app.Problems.sorted()
@@ -347,53 +352,3 @@ func (d *discovery) apps(p pair) ([]App, error) {
 	}
 	return apps, nil
 }
-
-// selection says which folders are below the paths of a source.
-type selection struct{ patterns []string }
-
-func newSelection(paths []string) (selection, error) {
-	if len(paths) == 0 {
-		return selection{[]string{"."}}, nil
-	}
-	var s selection
-	for i, p := range paths {
-		clean := path.Clean(strings.TrimPrefix(p, "/"))
-		if !fs.ValidPath(clean) || !doublestar.ValidatePattern(clean) {
-			return s, fmt.Errorf("paths[%d]: %q is neither a folder of the repository nor a glob: correct it", i, p)
-		}
-		s.patterns = append(s.patterns, clean)
-	}
-	return s, nil
-}
-
-// starts are the folders to walk from, sorted.
-func (s selection) starts() []string {
-	var all []string
-	for _, p := range s.patterns {
-		if isGlob(p) {
-			p, _ = doublestar.SplitPattern(p)
-		}
-		all = append(all, path.Clean(p))
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-// has says whether a folder, or one above it, is named by a pattern.
-func (s selection) has(dir string) bool {
-	return slices.ContainsFunc(s.patterns, func(pattern string) bool {
-		if !isGlob(pattern) {
-			return pattern == "." || dir == pattern || strings.HasPrefix(dir, pattern+"/")
-		}
-		for at := dir; ; at = path.Dir(at) {
-			if doublestar.MatchUnvalidated(pattern, at) {
-				return true
-			}
-			if at == "." {
-				return doublestar.MatchUnvalidated(pattern, path.Join(dir, FileName))
-			}
-		}
-	})
-}
-
-func isGlob(p string) bool { return strings.ContainsAny(p, `*?[{\`) }

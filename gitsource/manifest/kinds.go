@@ -7,15 +7,19 @@ import (
 	"strings"
 
 	"github.com/keptn/gitops/api/gitops/v1alpha1"
+	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 )
 
 // kind is one of the kinds that a lifecycle.yaml may hold.
 type kind struct {
 	apiVersion string // with / at its end, any version that Keptn serves
 	kind       string
-	// add decodes a valid object into the file; nil if the kind is passed over.
+	// add decodes a valid object into the file.
 	add func(*File, map[string]any) error
 }
+
+// taskDefinitionKind is the kind of a KeptnTaskDefinition.
+const taskDefinitionKind = "KeptnTaskDefinition"
 
 // kinds are all that a lifecycle.yaml may hold.
 func kinds() []kind {
@@ -23,7 +27,7 @@ func kinds() []kind {
 	return []kind{
 		{own, v1alpha1.LifecycleKind, addTo(func(f *File) *[]v1alpha1.Lifecycle { return &f.Lifecycles })},
 		{own, v1alpha1.SLOPolicyKind, addTo(func(f *File) *[]v1alpha1.SLOPolicy { return &f.Policies })},
-		{"lifecycle.keptn.sh/", "KeptnTaskDefinition", nil},
+		{lifecyclev1.GroupVersion.Group + "/", taskDefinitionKind, addTo(func(f *File) *[]lifecyclev1.KeptnTaskDefinition { return &f.TaskDefinitions })},
 	}
 }
 

@@ -125,29 +125,42 @@ func (d *discovery) policies(app *App) error {
 }
 
 // policyFiles are the files with a policy of that name, from where it is looked
-// up first: the file that names it, the files found, the rest of the repository.
-// Before that rest, it can be an SLO of the folder.
+// up first. Before the rest of the repository, it can be an SLO of the folder.
 func (d *discovery) policyFiles(own *File, name string) (in []*File, isSLO bool, err error) {
-	if in := having(name, own); len(in) > 0 {
-		return in, false, nil
-	}
-	if in := having(name, slices.Collect(maps.Values(d.files))...); len(in) > 0 {
+	if in := d.nearby(own, v1alpha1.SLOPolicyKind, name); len(in) > 0 {
 		return in, false, nil
 	}
 	if err := d.addBeside(own); err != nil || own.hasSLO(name) {
 		return nil, true, err
 	}
-	rest, err := d.elsewhere()
-	return having(name, rest...), false, err
+	in, err = d.holding(own, v1alpha1.SLOPolicyKind, name)
+	return in, false, err
 }
 
-// having are the files with a policy of that name, sorted by path.
-func having(policy string, files ...*File) []*File {
+// holding are the files with an object of that kind and name, from where it is
+// looked up first: the file that names it, the files found, the rest of the
+// repository.
+func (d *discovery) holding(own *File, kind, name string) ([]*File, error) {
+	if in := d.nearby(own, kind, name); len(in) > 0 {
+		return in, nil
+	}
+	rest, err := d.elsewhere()
+	return having(kind, name, rest...), err
+}
+
+// nearby are those of holding without the rest of the repository.
+func (d *discovery) nearby(own *File, kind, name string) []*File {
+	if in := having(kind, name, own); len(in) > 0 {
+		return in
+	}
+	return having(kind, name, slices.Collect(maps.Values(d.files))...)
+}
+
+// having are the files with an object of that kind and name, sorted by path.
+func having(kind, name string, files ...*File) []*File {
 	var in []*File
 	for _, f := range files {
-		if slices.ContainsFunc(f.objects, func(o object) bool {
-			return o.kind == v1alpha1.SLOPolicyKind && o.name == policy
-		}) {
+		if slices.ContainsFunc(f.objects, func(o object) bool { return o.kind == kind && o.name == name }) {
 			in = append(in, f)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/keptn/gitops/api/gitops/v1alpha1"
+	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 )
 
 const (
@@ -27,12 +28,11 @@ const (
 type File struct {
 	// Path in the repository, as it was given to Parse.
 	Path string
-	// Lifecycles and Policies are in the order of the file, without defaults.
-	Lifecycles []v1alpha1.Lifecycle
-	Policies   []v1alpha1.SLOPolicy
-	// TaskDefinitions are the names of the file's KeptnTaskDefinitions. They are
-	// known here and not read: their own API validates them.
-	TaskDefinitions []string
+	// Lifecycles, Policies and TaskDefinitions are in the order of the file, without
+	// defaults.
+	Lifecycles      []v1alpha1.Lifecycle
+	Policies        []v1alpha1.SLOPolicy
+	TaskDefinitions []lifecyclev1.KeptnTaskDefinition
 	// OpenSLO are the OpenSLO documents in the file. [Discover] adds those of the
 	// other YAML files in its folder, where anything in the file calls for them.
 	OpenSLO []Document
@@ -134,18 +134,13 @@ func (f *File) read(root *yaml.Node) Problems {
 	meta, _ := fields["metadata"].(map[string]any)
 	name, _ := meta["name"].(string)
 	d.metadata(root, fields)
-	if k.add != nil {
-		d.object(root, fields, k)
-	}
+	d.object(root, fields, k)
 	f.objects = append(f.objects, object{k.kind, name, root})
-	switch {
-	case len(d.problems) > 0:
-	case k.add == nil:
-		f.TaskDefinitions = append(f.TaskDefinitions, name)
-	default:
-		if err := k.add(f, fields); err != nil {
-			d.problems.add(d.at(root), "%s", err)
-		}
+	if len(d.problems) > 0 {
+		return d.problems
+	}
+	if err := k.add(f, fields); err != nil {
+		d.problems.add(d.at(root), "%s", err)
 	}
 	return d.problems
 }
@@ -169,6 +164,7 @@ func (f *File) duplicates() Problems {
 	if len(problems) > 0 {
 		f.Lifecycles = firstByName(f.Lifecycles, func(l *v1alpha1.Lifecycle) string { return l.Name })
 		f.Policies = firstByName(f.Policies, func(p *v1alpha1.SLOPolicy) string { return p.Name })
+		f.TaskDefinitions = firstByName(f.TaskDefinitions, func(t *lifecyclev1.KeptnTaskDefinition) string { return t.Name })
 	}
 	return problems
 }

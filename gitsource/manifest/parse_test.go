@@ -23,8 +23,9 @@ func TestTheExampleParses(t *testing.T) {
 	if diff := cmp.Diff([]string{"error-budget"}, l.Spec.PreDeployment.Policies); diff != "" {
 		t.Errorf("policies before (-want +got):\n%s", diff)
 	}
-	if got := l.Spec.PreDeployment.Tasks[0].Container.Image; got != "ghcr.io/acme/migrate:2" {
-		t.Errorf("image of the inline task: got %q", got)
+	want := v1alpha1.Task{Name: "migrate-database", Inline: []byte(`{"container":{"command":["migrate","up"],"image":"ghcr.io/acme/migrate:2"}}`)}
+	if diff := cmp.Diff([]v1alpha1.Task{want}, l.Spec.PreDeployment.Tasks); diff != "" {
+		t.Errorf("tasks before (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]v1alpha1.Task{{Name: "smoke-test"}}, l.Spec.PostDeployment.Tasks); diff != "" {
 		t.Errorf("tasks after (-want +got):\n%s", diff)
@@ -46,7 +47,7 @@ func TestAMistakeInTheExampleIsToldWhereItIs(t *testing.T) {
 		"UnknownField": {
 			"A field that is not known is shown at its name, with the one that was meant.",
 			"preDeployment:", "preDeploiment:",
-			[]string{`f:8:3: unknown field "spec.preDeploiment", did you mean "preDeployment"? (known here: app, dora, matchTimeout, params, postDeployment, preDeployment, promotion, rolloutTimeout)`},
+			[]string{`f:8:3: unknown field "spec.preDeploiment", did you mean "preDeployment"? (known here: app, blockDeployment, checkTimeout, dora, matchTimeout, metadata, params, postDeployment, preDeployment, promotion, rolloutTimeout)`},
 		},
 		"UnknownInContainer": {
 			"The container of an inline task is as strict as the rest.",
@@ -114,13 +115,13 @@ func TestAMistakeInTheExampleIsToldWhereItIs(t *testing.T) {
 			"- name: migrate-database", "- nam: migrate-database",
 			[]string{
 				`f:10:9: spec.preDeployment.tasks[0].name is required`,
-				`f:10:9: unknown field "spec.preDeployment.tasks[0].nam", did you mean "name"? (known here: container, name)`,
+				`f:10:9: unknown field "spec.preDeployment.tasks[0].nam", did you mean "name"? (known here: automountServiceAccountToken, container, deno, imagePullSecrets, name, python, retries, serviceAccount, steps, timeout, ttlSecondsAfterFinished, volumes)`,
 			},
 		},
 		"TaskOfAnotherType": {
 			"A task is a name or an object.",
 			"tasks: [smoke-test]", "tasks: [[smoke-test]]",
-			[]string{`f:15:13: spec.postDeployment.tasks[0] must be the name of a KeptnTaskDefinition, or a mapping with name and container`},
+			[]string{`f:15:13: spec.postDeployment.tasks[0] must be the name of a KeptnTaskDefinition, or a mapping with a name and what to run`},
 		},
 	}
 	for name, tc := range cases {
@@ -211,7 +212,8 @@ func bomb() string {
 func TestObjectsWithoutErrorsAreReadBesideThoseWithErrors(t *testing.T) {
 	f, problems := manifest.Parse("f", []byte(
 		head("Lifecycle")+"---\n"+head("SLOPolicy")+"spec: {metrics: 1}\n---\n"+
-			"apiVersion: lifecycle.keptn.sh/v1\nkind: KeptnTaskDefinition\nmetadata: {name: migrate}\nspec: {whatever: 1}\n"))
+			"apiVersion: lifecycle.keptn.sh/v1\nkind: KeptnTaskDefinition\nmetadata: {name: migrate}\nspec: {container: {image: a}}\n---\n"+
+			"apiVersion: lifecycle.keptn.sh/v1beta1\nkind: KeptnTaskDefinition\nmetadata: {name: broken}\nspec: {whatever: 1}\n"))
 	if !problems.HasErrors() {
 		t.Error("the broken policy was not told")
 	}
@@ -221,8 +223,8 @@ func TestObjectsWithoutErrorsAreReadBesideThoseWithErrors(t *testing.T) {
 	if len(f.Policies) != 0 {
 		t.Error("a policy with errors was read")
 	}
-	if diff := cmp.Diff([]string{"migrate"}, f.TaskDefinitions); diff != "" {
-		t.Errorf("task definitions (-want +got):\n%s", diff)
+	if len(f.TaskDefinitions) != 1 || f.TaskDefinitions[0].Name != "migrate" || f.TaskDefinitions[0].Spec.Container.Image != "a" {
+		t.Errorf("got the task definitions %v, want migrate", f.TaskDefinitions)
 	}
 }
 
@@ -261,6 +263,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(bomb()))
 	f.Add([]byte("a: &a [*a]\n---\n? [x]\n: y\n...\n%TAG ! x\n<<: *b\n"))
 	f.Add([]byte(head("SLOPolicy") + "spec:\n  rules:\n  - expression: >-\n      a\n      b\n  - \"x\\n\\x41\\\n y\"\n"))
+	f.Add([]byte(head("Lifecycle") + "spec: {promotion: {tasks: [a, {name: b, steps: [{name: c, deno: {inline: {code: x}}}, 1], volumes: [{name: d, secret: {}}, e]}]}}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		file, problems := manifest.Parse("f", data)
 		if len(file.Lifecycles)+len(file.Policies)+len(file.TaskDefinitions) == 0 && !problems.HasErrors() {

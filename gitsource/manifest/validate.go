@@ -20,8 +20,7 @@ import (
 	celapi "k8s.io/apiserver/pkg/apis/cel"
 )
 
-// metadata checks name, labels and annotations as the API server does. Of a
-// kind that is passed over, nothing else is of interest.
+// metadata checks name, labels and annotations as the API server does.
 func (d *decoder) metadata(root *yaml.Node, fields map[string]any) {
 	meta, ok := fields["metadata"].(map[string]any)
 	if !ok {
@@ -69,20 +68,28 @@ func (d *decoder) texts(root *yaml.Node, meta map[string]any, name string, check
 // object checks an object of a kind of our own by its schema, in the order of
 // the API server, and takes out what does not belong.
 func (d *decoder) object(root *yaml.Node, fields map[string]any, k kind) {
-	all, err := schemas()
-	s, ok := all[k.kind]
-	if err != nil || !ok {
-		d.problems.add(d.at(root), "the schema of %s cannot be used, which is a defect of this program: %v", k.kind, err)
-		return
-	}
 	d.only(root, fields, "", []string{"apiVersion", "kind", "metadata", "spec"})
 	if meta, ok := fields["metadata"].(map[string]any); ok {
 		d.only(root, meta, "metadata", []string{"annotations", "labels", "name"})
 	}
-	d.unknown(root, fields, s)
+	if k.kind == taskDefinitionKind {
+		d.taskDefinition(root, fields)
+		return
+	}
+	all, err := schemas()
+	s, ok := all[k.kind]
+	if err != nil || !ok {
+		d.noSchema(root, k.kind, err)
+		return
+	}
+	d.unknown(root, "", fields, s)
 	defaulting.PruneNonNullableNullsWithoutDefaults(fields, s.fields)
 	d.tasks(root, fields)
-	d.schema(root, fields, s)
+	d.schema(root, nil, runtime.DeepCopyJSON(fields), s)
+}
+
+func (d *decoder) noSchema(root *yaml.Node, kind string, err error) {
+	d.problems.add(d.at(root), "the schema of %s cannot be used, which is a defect of this program: %v", kind, err)
 }
 
 // only says which fields an author has no business to write, and removes them.
@@ -104,18 +111,24 @@ func (d *decoder) only(root *yaml.Node, fields map[string]any, path string, allo
 	}
 }
 
-// unknown finds the fields that the schema does not have, and removes them.
-func (d *decoder) unknown(root *yaml.Node, fields map[string]any, s schema) {
+// unknown finds the fields that the schema does not have, and removes them. The
+// schema's fields are at a path, which is empty for those of a whole object.
+// Others are known there too.
+func (d *decoder) unknown(root *yaml.Node, path string, fields map[string]any, s schema, others ...string) {
 	opts := structural.UnknownFieldPathOptions{TrackUnknownFieldPaths: true}
-	for _, path := range pruning.PruneWithOptions(fields, s.fields, true, opts) {
-		e, found := find(root, path)
+	for _, below := range pruning.PruneWithOptions(fields, s.fields, s.root, opts) {
+		at := child(path, below)
+		e, found := find(root, at)
 		if !found || e.key == nil {
-			d.point(root, path, "unknown field %q", path)
+			d.point(root, at, "unknown field %q", at)
 			continue
 		}
-		parent := strings.TrimSuffix(strings.TrimSuffix(path, e.key.Value), ".")
+		parent := strings.TrimSuffix(strings.TrimSuffix(below, e.key.Value), ".")
 		names := s.names(parent)
-		d.pointKey(root, path, "unknown field %q%s%s", path, didYouMean(e.key.Value, names), known(names))
+		if parent == "" {
+			names = slices.Sorted(slices.Values(append(names, others...)))
+		}
+		d.pointKey(root, at, "unknown field %q%s%s", at, didYouMean(e.key.Value, names), known(names))
 	}
 }
 
@@ -127,27 +140,29 @@ func known(names []string) string {
 	return fmt.Sprintf(" (known here: %s)", strings.Join(names, ", "))
 }
 
-// schema applies the values, lists and expressions of the schema to a copy of
-// the object that has the defaults.
-func (d *decoder) schema(root *yaml.Node, fields map[string]any, s schema) {
-	full := runtime.DeepCopyJSON(fields)
+// schema applies the values, lists and expressions of the schema to an object, or
+// to the part of one that is at a path, to which it adds the defaults.
+func (d *decoder) schema(root *yaml.Node, at *field.Path, full map[string]any, s schema) {
 	defaulting.Default(full, s.fields)
-	errs := validation.ValidateCustomResource(nil, full, s.values)
-	errs = append(errs, listtype.ValidateListSetsAndMaps(nil, s.fields, full)...)
-	for _, err := range append(errs, s.broken(full, len(errs) > 0)...) {
+	errs := validation.ValidateCustomResource(at, full, s.values)
+	errs = append(errs, listtype.ValidateListSetsAndMaps(at, s.fields, full)...)
+	for _, err := range append(errs, s.broken(at, full, len(errs) > 0)...) {
+		if below, ok := strings.CutPrefix(err.Field, at.String()+"."); ok && strings.HasPrefix(err.Detail, below) {
+			err.Detail = strings.TrimSuffix(err.Field, below) + err.Detail // it knows no more than its own path
+		}
 		d.point(root, err.Field, "%s", describe(err))
 	}
 }
 
 // broken are the x-kubernetes-validations that do not hold. In an object that
 // has other errors, a rule that cannot be evaluated for them is passed over.
-func (s schema) broken(object map[string]any, hasErrors bool) field.ErrorList {
+func (s schema) broken(at *field.Path, object map[string]any, hasErrors bool) field.ErrorList {
 	if s.rules == nil {
 		return nil
 	}
 	//nolint:forbidigo // the cost budget bounds the evaluation, there is nothing to cancel
 	ctx := context.Background()
-	errs, _ := s.rules.Validate(ctx, nil, s.fields, object, nil, celapi.RuntimeCELCostBudget)
+	errs, _ := s.rules.Validate(ctx, at, s.fields, object, nil, celapi.RuntimeCELCostBudget)
 	return slices.DeleteFunc(errs, func(err *field.Error) bool {
 		return hasErrors && strings.Contains(err.Detail, "rule:")
 	})

@@ -140,6 +140,21 @@ type GitSourceSpec struct {
 	// +kubebuilder:validation:items:MaxLength=63
 	TargetNamespaces []string `json:"targetNamespaces,omitempty"`
 
+	// ServiceAccountName is what tasks run as that come from Git, in the namespace
+	// of the workloads. Default: default, without a token.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	ServiceAccountName string `json:"serviceAccountName,omitempty"`
+
+	// AllowedSecrets are the Secrets that may be named from Git: by tasks those in
+	// the namespace of the workloads, by a pull request those of the GitSource's.
+	// Default: none.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=253
+	AllowedSecrets []string `json:"allowedSecrets,omitempty"`
+
 	// Suspend stops looking at the remote; what runs is still followed.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`

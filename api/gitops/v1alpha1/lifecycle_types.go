@@ -2,9 +2,8 @@ package v1alpha1
 
 import (
 	"encoding/json"
-	"regexp"
 
-	corev1 "k8s.io/api/core/v1"
+	"github.com/fluxcd/pkg/apis/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -57,6 +56,27 @@ type LifecycleSpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="rolloutTimeout has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"
 	RolloutTimeout *metav1.Duration `json:"rolloutTimeout,omitempty"`
 
+	// CheckTimeout is how long the tasks, or the policies, of one phase may take
+	// before the phase has failed, also where they wait for a definition. Default 1h.
+	// +optional
+	// +kubebuilder:default="1h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="checkTimeout has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"
+	CheckTimeout *metav1.Duration `json:"checkTimeout,omitempty"`
+
+	// BlockDeployment says whether a check that fails stops what follows. Where it
+	// is false a failure is a warning. Default: as the KeptnConfig of the cluster has
+	// it, which is true unless it says otherwise.
+	// +optional
+	BlockDeployment *bool `json:"blockDeployment,omitempty"`
+
+	// Metadata is handed to tasks and added to traces.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	Metadata map[string]string `json:"metadata,omitempty"`
+
 	// Params are the texts that its policies read as params.<name>, where they
 	// declare them.
 	// +optional
@@ -103,12 +123,92 @@ type Promotion struct {
 	// +optional
 	// +listType=atomic
 	Tasks []Task `json:"tasks,omitempty"`
+
+	// PullRequest to open, or to bring up to date, once the tasks have succeeded.
+	// +optional
+	PullRequest *PullRequest `json:"pullRequest,omitempty"`
+}
+
+// PullRequest promotes what was delivered to the next stage.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.images) || has(self.copy)",message="a pull request changes something: set images, copy, or both"
+type PullRequest struct {
+	// Repository of the next stage. Default: the one that the lifecycle is in.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	Repository string `json:"repository,omitempty"`
+
+	// Branch that the pull request is to be merged into. Default: the branch of the
+	// GitSource, and the remote's HEAD where it names none.
+	// +optional
+	// +kubebuilder:validation:MaxLength=255
+	Branch string `json:"branch,omitempty"`
+
+	// SecretRef names a Secret in the namespace of the GitSource, of those that it
+	// allows, with the credentials for repository in Flux's keys, and the token for
+	// its forge under the key token. Default: the Secrets of the GitSource, which are
+	// only for repositories at the place (scheme, host and port) of its url.
+	// +optional
+	SecretRef *meta.LocalObjectReference `json:"secretRef,omitempty"`
+
+	// Provider of the next stage's repository. Default: that of the GitSource.
+	// +optional
+	// +kubebuilder:validation:Enum=gitea
+	Provider string `json:"provider,omitempty"`
+
+	// Title of the pull request. Default: Promote <app> <version> from <environment>.
+	// +optional
+	// +kubebuilder:validation:MaxLength=255
+	Title string `json:"title,omitempty"`
+
+	// Images whose tags, or digests, are set in files to those that were delivered.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	Images []PromotedImage `json:"images,omitempty"`
+
+	// Copy are files of the delivered commit that are copied as they are.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	Copy []PromotedFile `json:"copy,omitempty"`
+}
+
+// PromotedImage is an image of a workload, and the file that names it.
+type PromotedImage struct {
+	// Name of the image without tag and digest, as ghcr.io/acme/checkout.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Name string `json:"name"`
+
+	// File to change: a kustomization.yaml whose images list it, or any YAML file
+	// with an image field of that name.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	File string `json:"file"`
+}
+
+// PromotedFile is a file that is copied.
+type PromotedFile struct {
+	// From is the path at the delivered commit.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	From string `json:"from"`
+
+	// To is the path in the next stage's repository.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	To string `json:"to"`
 }
 
 // Task is a task to run. In YAML it is either the name of a
 // KeptnTaskDefinition, or an object with a name and, for a task written in
-// place, its container. A structural schema cannot say so, so that the CRD
-// leaves tasks open and the manifest parser checks them.
+// place, the fields of a KeptnTaskDefinition's spec. A structural schema cannot
+// say so, so that the CRD leaves tasks open and the manifest parser checks them.
 //
 // +kubebuilder:validation:Type=""
 // +kubebuilder:pruning:PreserveUnknownFields
@@ -116,40 +216,49 @@ type Task struct {
 	// Name of the KeptnTaskDefinition, or of the task written in place.
 	Name string `json:"-"`
 
-	// Container to run, for a task written in place.
-	Container *corev1.Container `json:"-"`
+	// Inline is the spec of a KeptnTaskDefinition as JSON, for a task written in
+	// place.
+	Inline json.RawMessage `json:"-"`
 }
 
-// MarshalJSON writes the object, or the bare name where there is no container.
+// MarshalJSON writes the object, or the bare name where nothing is written in place.
 func (t Task) MarshalJSON() ([]byte, error) {
-	if t.Container == nil {
+	if len(t.Inline) == 0 {
 		return json.Marshal(t.Name)
 	}
-	return json.Marshal(map[string]any{"name": t.Name, "container": t.Container})
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(t.Inline, &fields); err != nil {
+		return nil, err
+	}
+	name, err := json.Marshal(t.Name)
+	if err != nil {
+		return nil, err
+	}
+	fields["name"] = name
+	return json.Marshal(fields)
 }
 
-// endless is a quantity whose exponent takes for ever to be read, as 1e-999999999.
-var endless = regexp.MustCompile(`"[+-]?[0-9.]+[eE][+-]?[0-9]{3,}"`)
-
-// UnmarshalJSON reads the object, or the bare name. What is neither a name nor a
-// container is left out and no error: an API server that leaves tasks open accepts
-// it, and one Lifecycle that cannot be read would keep all others from being listed.
+// UnmarshalJSON reads the object, or the bare name. What is neither is left out
+// and no error: an API server that leaves tasks open accepts it, and one Lifecycle
+// that cannot be read would keep all others from being listed.
 func (t *Task) UnmarshalJSON(data []byte) error {
 	*t = Task{}
 	if json.Unmarshal(data, &t.Name) == nil {
 		return nil
 	}
-	var object struct{ Name, Container json.RawMessage }
-	var container *corev1.Container
-	if json.Unmarshal(data, &object) == nil {
-		if json.Unmarshal(object.Name, &t.Name) != nil {
-			t.Name = ""
-		}
-		if !endless.Match(object.Container) && json.Unmarshal(object.Container, &container) == nil {
-			t.Container = container
-		}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(data, &fields) != nil {
+		return nil
 	}
-	return nil
+	if json.Unmarshal(fields["name"], &t.Name) != nil {
+		t.Name = ""
+	}
+	if delete(fields, "name"); len(fields) == 0 {
+		return nil
+	}
+	inline, err := json.Marshal(fields)
+	t.Inline = inline
+	return err
 }
 
 // LeadTimeFrom is where the lead time of a change begins.

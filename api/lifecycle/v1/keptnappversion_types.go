@@ -201,109 +201,123 @@ type KeptnAppVersionSpec struct {
 	// +optional
 	Params map[string]string `json:"params,omitempty"`
 
-	// PostDeploymentPolicies judge the delivery, as they were at the commit.
+	KeptnAppContextSpec `json:",inline"`
+
+	// TraceID is the W3C trace parent of the delivery.
+	// +optional
+	TraceID map[string]string `json:"traceId,omitempty"`
+
+	// AppGeneration is the generation of the KeptnApp that is delivered; of two
+	// deliveries of a KeptnApp the one with the higher is the newer.
+	// +optional
+	AppGeneration int64 `json:"appGeneration,omitempty"`
+
+	// Policies are the SLOPolicies among the evaluations, as they were at the commit.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
-	// +kubebuilder:validation:MaxItems=32
-	PostDeploymentPolicies []NamedPolicy `json:"postDeploymentPolicies,omitempty"`
+	// +kubebuilder:validation:MaxItems=64
+	Policies []NamedPolicy `json:"policies,omitempty"`
+
+	// TaskDefinitions are the definitions of tasks, as they were at the commit.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=100
+	TaskDefinitions []NamedTaskDefinition `json:"taskDefinitions,omitempty"`
+
+	// Confinement limits the tasks among taskDefinitions.
+	// +optional
+	Confinement *Confinement `json:"confinement,omitempty"`
+
+	// PullRequest that promotes what was delivered to the next stage.
+	// +optional
+	PullRequest *gitopsv1alpha1.PullRequest `json:"pullRequest,omitempty"`
+
+	// BlockDeployment says whether a check that fails stops what follows. Default:
+	// as the KeptnConfig has it.
+	// +optional
+	BlockDeployment *bool `json:"blockDeployment,omitempty"`
+
+	// CheckTimeout is how long the tasks, or the evaluations, of one phase may take.
+	// Default: as the KeptnConfig has it.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="checkTimeout has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"
+	CheckTimeout *metav1.Duration `json:"checkTimeout,omitempty"`
 }
 
-// ItemStatus is one check of a phase.
-type ItemStatus struct {
-	// DefinitionName is the name of what is run or evaluated.
-	// +optional
-	DefinitionName string `json:"definitionName,omitempty"`
-	// Status of the check.
+// NamedTaskDefinition is a KeptnTaskDefinition as it was at the delivered commit.
+type NamedTaskDefinition struct {
+	// Name of the definition.
+	// +required
+	Name string `json:"name"`
+	// Spec of the definition.
+	// +required
+	Spec FrozenTaskDefinition `json:"spec"`
+}
+
+// WorkloadStatus is how the delivery of one workload stands.
+type WorkloadStatus struct {
+	// Workload that is delivered.
+	Workload KeptnWorkloadRef `json:"workload,omitzero"`
+	// Status of its delivery.
 	// +optional
 	// +kubebuilder:default=Pending
 	Status KeptnState `json:"status,omitempty"`
-	// Name of the object that runs the check.
-	// +optional
-	Name string `json:"name,omitempty"`
-	// StartTime of the check.
-	// +optional
-	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
-	StartTime metav1.Time `json:"startTime,omitempty"`
-	// EndTime of the check.
-	// +optional
-	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
-	EndTime metav1.Time `json:"endTime,omitempty"`
-}
-
-// PhaseRecord is when a phase ran, how it ended, and what is said of it.
-type PhaseRecord struct {
-	// Name of the phase.
-	Name Phase `json:"name"`
-	// State of the phase.
-	State KeptnState `json:"state"`
-	// Reason in one word.
-	// +optional
-	Reason string `json:"reason,omitempty"`
-	// Message for people: what the phase waits for, or how it ended.
-	// +optional
-	Message string `json:"message,omitempty"`
-	// StartTime of the phase.
-	// +optional
-	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
-	StartTime *metav1.Time `json:"startTime,omitempty"`
-	// EndTime of the phase.
-	// +optional
-	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
-	EndTime *metav1.Time `json:"endTime,omitempty"`
 }
 
 // KeptnAppVersionStatus is how far a delivery has come.
 type KeptnAppVersionStatus struct {
-	// ObservedGeneration is the generation that the conditions speak of.
-	// +optional
-	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	Delivery `json:",inline"`
 
-	// Conditions: Ready, Reconciling and Stalled.
+	// PreDeploymentStatus is the state of the tasks before the rollout.
 	// +optional
-	// +listType=map
-	// +listMapKey=type
-	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// +kubebuilder:default=Pending
+	PreDeploymentStatus KeptnState `json:"preDeploymentStatus,omitempty"`
 
-	// CurrentPhase is the phase that runs, or Completed.
+	// PreDeploymentEvaluationStatus is the state of the evaluations before it.
 	// +optional
-	CurrentPhase Phase `json:"currentPhase,omitempty"`
-
-	// Phases are all phases of the delivery, in order.
-	// +optional
-	// +listType=map
-	// +listMapKey=name
-	Phases []PhaseRecord `json:"phases,omitempty"`
+	// +kubebuilder:default=Pending
+	PreDeploymentEvaluationStatus KeptnState `json:"preDeploymentEvaluationStatus,omitempty"`
 
 	// WorkloadOverallStatus is the state of the rollout.
 	// +optional
 	// +kubebuilder:default=Pending
 	WorkloadOverallStatus KeptnState `json:"workloadOverallStatus,omitempty"`
 
+	// PostDeploymentStatus is the state of the tasks after it.
+	// +optional
+	// +kubebuilder:default=Pending
+	PostDeploymentStatus KeptnState `json:"postDeploymentStatus,omitempty"`
+
 	// PostDeploymentEvaluationStatus is the state of the evaluations after it.
 	// +optional
 	// +kubebuilder:default=Pending
 	PostDeploymentEvaluationStatus KeptnState `json:"postDeploymentEvaluationStatus,omitempty"`
 
-	// PostDeploymentEvaluationTaskStatus is one entry per policy.
-	// +optional
-	// +listType=atomic
-	PostDeploymentEvaluationTaskStatus []ItemStatus `json:"postDeploymentEvaluationTaskStatus,omitempty"`
-
-	// Status of the delivery as a whole.
+	// PromotionStatus is the state of the promotion.
 	// +optional
 	// +kubebuilder:default=Pending
-	Status KeptnState `json:"status,omitempty"`
+	PromotionStatus KeptnState `json:"promotionStatus,omitempty"`
 
-	// StartTime of the delivery.
-	// +optional
-	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
-	StartTime metav1.Time `json:"startTime,omitempty"`
+	CheckStatuses `json:",inline"`
 
-	// EndTime of the delivery: when it succeeded, failed, or was superseded.
+	// PromotionTaskStatus is one entry per task of the promotion.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
-	EndTime metav1.Time `json:"endTime,omitempty"`
+	// +listType=atomic
+	PromotionTaskStatus []ItemStatus `json:"promotionTaskStatus,omitempty"`
+
+	// PullRequestURL is where the pull request of the promotion is.
+	// +optional
+	PullRequestURL string `json:"pullRequestURL,omitempty"`
+
+	// WorkloadStatus is one entry per workload.
+	// +optional
+	// +listType=atomic
+	WorkloadStatus []WorkloadStatus `json:"workloadStatus,omitempty"`
 
 	// LeadTime is the time from the commit's author time to the end of a
 	// successful delivery; absent where the delivery failed, or where the clocks
@@ -326,9 +340,14 @@ type KeptnAppVersionStatus struct {
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.currentPhase`
 // +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.status`
 // +kubebuilder:printcolumn:name="LeadTime",type=string,JSONPath=`.status.leadTime`
+// +kubebuilder:printcolumn:name="PreDeploymentStatus",priority=1,type=string,JSONPath=`.status.preDeploymentStatus`
+// +kubebuilder:printcolumn:name="PreDeploymentEvaluationStatus",priority=1,type=string,JSONPath=`.status.preDeploymentEvaluationStatus`
 // +kubebuilder:printcolumn:name="WorkloadOverallStatus",priority=1,type=string,JSONPath=`.status.workloadOverallStatus`
+// +kubebuilder:printcolumn:name="PostDeploymentStatus",priority=1,type=string,JSONPath=`.status.postDeploymentStatus`
 // +kubebuilder:printcolumn:name="PostDeploymentEvaluationStatus",priority=1,type=string,JSONPath=`.status.postDeploymentEvaluationStatus`
+// +kubebuilder:printcolumn:name="PromotionStatus",priority=1,type=string,JSONPath=`.status.promotionStatus`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:storageversion
 type KeptnAppVersion struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -345,16 +364,9 @@ func (in *KeptnAppVersion) GetConditions() []metav1.Condition { return in.Status
 // SetConditions replaces the conditions of the delivery.
 func (in *KeptnAppVersion) SetConditions(c []metav1.Condition) { in.Status.Conditions = c }
 
-// Phase returns the record of a phase, or nil where the delivery has not come
-// to it.
-func (in *KeptnAppVersion) Phase(name Phase) *PhaseRecord {
-	for i := range in.Status.Phases {
-		if in.Status.Phases[i].Name == name {
-			return &in.Status.Phases[i]
-		}
-	}
-	return nil
-}
+// Released says whether pods of the delivery may start: everything before the
+// deployment has passed, or passed once.
+func (in *KeptnAppVersion) Released() bool { return in.Status.Phase(PhaseAppDeploy).begun() }
 
 // KeptnAppVersionList is a list of deliveries.
 //

@@ -6,12 +6,6 @@ import (
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 )
 
-// CheckType says when a check runs.
-type CheckType string
-
-// PostDeploymentEvaluationCheckType is an evaluation after a rollout.
-const PostDeploymentEvaluationCheckType CheckType = "post-eval"
-
 // Verdict is the result of a policy.
 //
 // +kubebuilder:validation:Enum=pass;warning;fail;inconclusive
@@ -35,9 +29,25 @@ type KeptnEvaluationSpec struct {
 	// +optional
 	AppVersion string `json:"appVersion,omitempty"`
 
-	// EvaluationDefinition is the name of the policy.
+	// Workload that is evaluated; empty for an app's evaluation.
+	// +optional
+	Workload string `json:"workload,omitempty"`
+
+	// WorkloadVersion that is evaluated; empty for an app's evaluation.
+	// +optional
+	WorkloadVersion string `json:"workloadVersion"`
+
+	// EvaluationDefinition is the name of the KeptnEvaluationDefinition that is
+	// evaluated, that of the namespace, else that of Keptn's own; or the name of the
+	// policy or of the AnalysisDefinition.
 	// +required
 	EvaluationDefinition string `json:"evaluationDefinition"`
+
+	EvaluationRetries `json:",inline"`
+
+	// AnalysisDefinition that is evaluated in place of a KeptnEvaluationDefinition.
+	// +optional
+	AnalysisDefinition *AnalysisDefinitionReference `json:"analysisDefinition,omitempty"`
 
 	// Type says when the evaluation runs.
 	// +optional
@@ -75,6 +85,16 @@ type KeptnEvaluationSpec struct {
 	// Params of the policy that the lifecycle sets.
 	// +optional
 	Params map[string]string `json:"params,omitempty"`
+}
+
+// AnalysisDefinitionReference names an AnalysisDefinition.
+type AnalysisDefinitionReference struct {
+	// Name of the AnalysisDefinition.
+	// +required
+	Name string `json:"name"`
+	// Namespace of the AnalysisDefinition.
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
 }
 
 // PreviousDelivery is the previous good delivery of an app.
@@ -273,6 +293,10 @@ type KeptnEvaluationStatus struct {
 	// +kubebuilder:default=Pending
 	OverallStatus KeptnState `json:"overallStatus,omitempty"`
 
+	// AnalysisName is the Analysis that the evaluation follows.
+	// +optional
+	AnalysisName string `json:"analysisName,omitempty"`
+
 	// Verdict of the policy, once there is one.
 	// +optional
 	Verdict Verdict `json:"verdict,omitempty"`
@@ -334,11 +358,14 @@ type KeptnEvaluationStatus struct {
 // +kubebuilder:resource:path=keptnevaluations,shortName=ke,categories=keptn
 // +kubebuilder:printcolumn:name="AppName",type=string,JSONPath=`.spec.appName`
 // +kubebuilder:printcolumn:name="AppVersion",type=string,JSONPath=`.spec.appVersion`
+// +kubebuilder:printcolumn:name="WorkloadName",priority=1,type=string,JSONPath=`.spec.workload`
+// +kubebuilder:printcolumn:name="WorkloadVersion",priority=1,type=string,JSONPath=`.spec.workloadVersion`
 // +kubebuilder:printcolumn:name="RetryCount",type=integer,JSONPath=`.status.retryCount`
 // +kubebuilder:printcolumn:name="OverallStatus",type=string,JSONPath=`.status.overallStatus`
 // +kubebuilder:printcolumn:name="Verdict",type=string,JSONPath=`.status.verdict`
 // +kubebuilder:printcolumn:name="Summary",type=string,JSONPath=`.status.summary`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:storageversion
 type KeptnEvaluation struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`

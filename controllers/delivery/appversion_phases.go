@@ -1,0 +1,148 @@
+package delivery
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
+
+	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
+	"github.com/keptn/gitops/controllers/phase"
+)
+
+// ErrNotPromoted is an error of a Promoter that asking again will not mend.
+var ErrNotPromoted = errors.New("not promoted")
+
+// phases is the life of an app's delivery, first to last.
+func (r *AppVersionReconciler) phases() phase.Table[*appDelivery] {
+	type kav = *appDelivery
+	type items = []lifecyclev1.ItemStatus
+	c := r.inner()
+	return phase.Table[kav]{
+		tasks(c, lifecyclev1.PhaseAppPreDeployTasks, lifecyclev1.PreDeploymentCheckType,
+			func(of *checked) []string { return of.names.PreDeploymentTasks },
+			func(d kav) *items { return &d.kav.Status.PreDeploymentTaskStatus },
+			func(d kav) *lifecyclev1.KeptnState { return &d.kav.Status.PreDeploymentStatus }),
+		evaluations(c, lifecyclev1.PhaseAppPreDeployEvaluations, lifecyclev1.PreDeploymentEvaluationCheckType,
+			func(of *checked) []string { return of.names.PreDeploymentEvaluations },
+			func(d kav) *items { return &d.kav.Status.PreDeploymentEvaluationTaskStatus },
+			func(d kav) *lifecyclev1.KeptnState { return &d.kav.Status.PreDeploymentEvaluationStatus }),
+		{
+			Name: lifecyclev1.PhaseAppDeploy, Run: r.deploy, Stops: true,
+			State: func(d kav) *lifecyclev1.KeptnState { return &d.kav.Status.WorkloadOverallStatus },
+		},
+		{Name: lifecyclev1.PhaseAppSoak, Run: soak},
+		tasks(c, lifecyclev1.PhaseAppPostDeployTasks, lifecyclev1.PostDeploymentCheckType,
+			func(of *checked) []string { return of.names.PostDeploymentTasks },
+			func(d kav) *items { return &d.kav.Status.PostDeploymentTaskStatus },
+			func(d kav) *lifecyclev1.KeptnState { return &d.kav.Status.PostDeploymentStatus }),
+		evaluations(c, lifecyclev1.PhaseAppPostDeployEvaluations, lifecyclev1.PostDeploymentEvaluationCheckType,
+			func(of *checked) []string { return of.names.PostDeploymentEvaluations },
+			func(d kav) *items { return &d.kav.Status.PostDeploymentEvaluationTaskStatus },
+			func(d kav) *lifecyclev1.KeptnState { return &d.kav.Status.PostDeploymentEvaluationStatus }),
+		{
+			Name: lifecyclev1.PhasePromotion, Run: r.promotion(c),
+			State: func(d kav) *lifecyclev1.KeptnState { return &d.kav.Status.PromotionStatus },
+		},
+	}
+}
+
+// deploy waits for the rollout: that of the commit, or those of all workloads.
+func (r *AppVersionReconciler) deploy(_ context.Context, d *appDelivery, rec *lifecyclev1.PhaseRecord) (phase.Outcome, error) {
+	if d.kav.Spec.Lifecycle != nil {
+		for _, w := range d.live {
+			if w != nil && heldUp(w, d.kav.CreationTimestamp.Time, rec.StartTime.Time) {
+				w.Status = status.InProgressStatus
+			}
+		}
+		return rolledOut(d.kav.Spec, d.live, d.config.rolloutTimeout-d.now.Sub(rec.StartTime.Time)), nil
+	}
+	statuses := make([]lifecyclev1.WorkloadStatus, len(d.parts))
+	for i, p := range d.parts {
+		statuses[i] = lifecyclev1.WorkloadStatus{Workload: d.kav.Spec.Workloads[i], Status: lifecyclev1.StatePending}
+		if p.ours != nil {
+			statuses[i].Status = cmp.Or(p.ours.Status.Status, lifecyclev1.StatePending)
+		}
+	}
+	d.kav.Status.WorkloadStatus = statuses
+	return allDelivered(statuses), nil
+}
+
+// allDelivered decides from the deliveries of an app's workloads.
+func allDelivered(statuses []lifecyclev1.WorkloadStatus) phase.Outcome {
+	items := make([]phase.Item, len(statuses))
+	for i, s := range statuses {
+		items[i] = phase.Item{
+			ItemStatus: lifecyclev1.ItemStatus{DefinitionName: s.Workload.Name + " " + s.Workload.Version, Status: s.Status},
+			Missing:    s.Status == lifecyclev1.StatePending, Summary: "not delivered yet",
+		}
+		if s.Status.Completed() {
+			items[i].Summary = fmt.Sprintf("%s %s: %s", s.Workload.Name, s.Workload.Version, s.Status)
+		}
+	}
+	o := phase.Judge("workloads", items)
+	if o.State == lifecyclev1.StatePending {
+		o.State, o.Reason = lifecyclev1.StateProgressing, phase.Waiting
+	}
+	return o
+}
+
+// soak lets the time pass that the delivery is given to show itself.
+func soak(_ context.Context, d *appDelivery, rec *lifecyclev1.PhaseRecord) (phase.Outcome, error) {
+	if d.kav.Spec.Soak == nil {
+		return phase.Skip("no soak time"), nil
+	}
+	until := rec.StartTime.Add(d.kav.Spec.Soak.Duration)
+	if left := until.Sub(d.now); left > 0 {
+		return phase.Wait(phase.Waiting, "soaking until %s", until.UTC().Format(time.TimeOnly+"Z")).In(left), nil
+	}
+	return phase.Pass("soaked for %s", d.kav.Spec.Soak.Duration), nil
+}
+
+// promotion runs the tasks of the promotion, and then has what was delivered
+// promoted.
+func (r *AppVersionReconciler) promotion(c checks) func(context.Context, *appDelivery, *lifecyclev1.PhaseRecord) (phase.Outcome, error) {
+	return func(ctx context.Context, d *appDelivery, rec *lifecyclev1.PhaseRecord) (phase.Outcome, error) {
+		o, err := c.run(ctx, d.checked, rec, run{
+			noun: "promotion", kind: lifecyclev1.PromotionCheckType,
+			names: d.kav.Spec.PromotionTasks, items: &d.kav.Status.PromotionTaskStatus, ensure: c.ensureTask,
+		})
+		if err != nil || !o.State.Passed() || d.kav.Spec.PullRequest == nil || r.Promote == nil {
+			return o, err
+		}
+		url, message, err := r.Promote(ctx, d.kav)
+		switch {
+		case errors.Is(err, ErrNotPromoted):
+			return phase.Fail(phase.Failed, "%v", err), nil
+		case err != nil:
+			return inTime(phase.Wait(phase.Waiting, "trying again: %v", err), rec, d.checked).In(retryPromotion), nil
+		}
+		d.kav.Status.PullRequestURL = url
+		return phase.Pass("%s", message), nil
+	}
+}
+
+// retryPromotion is the time between two tries to promote while a forge is down.
+const retryPromotion = 15 * time.Second
+
+// rolloutOf is what a policy can read of the rollout.
+func rolloutOf(kav *lifecyclev1.KeptnAppVersion) *lifecyclev1.Rollout {
+	return &lifecyclev1.Rollout{
+		Environment:     kav.Spec.Environment,
+		PreviousVersion: kav.Spec.PreviousVersion,
+		StartedAt:       kav.Spec.RolloutStartedAt,
+		FinishedAt:      rolloutEnd(kav),
+	}
+}
+
+// rolloutEnd is when every workload ran the delivery, or nil.
+func rolloutEnd(kav *lifecyclev1.KeptnAppVersion) *metav1.Time {
+	if rec := kav.Status.Phase(lifecyclev1.PhaseAppDeploy); rec != nil {
+		return rec.EndTime
+	}
+	return nil
+}

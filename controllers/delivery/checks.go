@@ -1,0 +1,313 @@
+package delivery
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
+	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
+	"github.com/keptn/gitops/controllers/apply"
+	"github.com/keptn/gitops/controllers/phase"
+	"github.com/keptn/gitops/controllers/workload"
+	"github.com/keptn/gitops/telemetry"
+)
+
+// checked is what checks are made for: one delivery, of an app or of a workload.
+type checked struct {
+	// owner of the checks' objects, which are in its namespace.
+	owner  client.Object
+	record *lifecyclev1.Delivery
+	// names are what is to be checked, and statuses what came of it.
+	names    lifecyclev1.Checks
+	statuses *lifecyclev1.CheckStatuses
+	now      time.Time
+	// timeout of a phase; zero is none.
+	timeout time.Duration
+	// problem says why what is to be checked is not known.
+	problem string
+
+	// task is what tasks are told; evaluation is what evaluations are of.
+	task       lifecyclev1.TaskContext
+	evaluation lifecyclev1.KeptnEvaluationSpec
+	// rollout is how far the rollout has come.
+	rollout func() *lifecyclev1.Rollout
+	// definitions and policies count before those in the cluster.
+	definitions []lifecyclev1.NamedTaskDefinition
+	policies    []lifecyclev1.NamedPolicy
+	confinement *lifecyclev1.Confinement
+	// policyNamespace is where SLOPolicies are looked up by name.
+	policyNamespace string
+	commits         commits
+	// previousGood finds the newest delivery before this one that passed.
+	previousGood func(context.Context) (*good, error)
+}
+
+// commits are those that a delivery brings.
+type commits struct {
+	list      []lifecyclev1.Commit
+	truncated bool
+}
+
+// a delivery is what has checks.
+type delivery interface{ checks() *checked }
+
+// checks makes the objects that run the checks of a phase.
+type checks struct {
+	client.Client
+	// ownNamespace is where definitions are looked up that the delivery's namespace
+	// does not have.
+	ownNamespace string
+}
+
+// tasks is the phase that runs tasks, all at once.
+func tasks[T delivery](c checks, name lifecyclev1.Phase, kind lifecyclev1.CheckType, names func(*checked) []string,
+	items func(T) *[]lifecyclev1.ItemStatus, state func(T) *lifecyclev1.KeptnState,
+) phase.Phase[T] {
+	return phase.Phase[T]{Name: name, State: state, Run: func(ctx context.Context, of T, rec *lifecyclev1.PhaseRecord) (phase.Outcome, error) {
+		return c.run(ctx, of.checks(), rec, run{noun: "tasks", kind: kind, names: names(of.checks()), items: items(of), ensure: c.ensureTask})
+	}}
+}
+
+// evaluations is the phase that evaluates, all at once.
+func evaluations[T delivery](c checks, name lifecyclev1.Phase, kind lifecyclev1.CheckType, names func(*checked) []string,
+	items func(T) *[]lifecyclev1.ItemStatus, state func(T) *lifecyclev1.KeptnState,
+) phase.Phase[T] {
+	return phase.Phase[T]{Name: name, State: state, Run: func(ctx context.Context, of T, rec *lifecyclev1.PhaseRecord) (phase.Outcome, error) {
+		return c.run(ctx, of.checks(), rec, run{noun: "evaluations", kind: kind, names: names(of.checks()), items: items(of), ensure: c.ensureEvaluation})
+	}}
+}
+
+// run is what one phase of checks does.
+type run struct {
+	noun  string
+	kind  lifecyclev1.CheckType
+	names []string
+	items *[]lifecyclev1.ItemStatus
+	// ensure returns how a check stands, and begins one that has no object, unless it
+	// ended before by the record.
+	ensure func(ctx context.Context, of *checked, key itemKey, recorded lifecyclev1.ItemStatus) (phase.Item, error)
+}
+
+// undecidable says whether the phase cannot be judged where it is not known what is to
+// be checked. Then nothing stops the rollout that is not known to be asked for: it is
+// followed, and left without a verdict.
+func (what run) undecidable() bool {
+	return len(what.names) > 0 || what.kind == lifecyclev1.PostDeploymentEvaluationCheckType || what.kind == lifecyclev1.PromotionCheckType
+}
+
+// traced is metadata with the trace parent of an app's delivery, so that what a task
+// begins can be linked to it.
+func traced(metadata map[string]string, kav *lifecyclev1.KeptnAppVersion) map[string]string {
+	with := map[string]string{lifecyclev1.TraceParentAnnotation: telemetry.Traceparent(kav.UID)}
+	maps.Copy(with, metadata)
+	return with
+}
+
+// itemKey identifies a check: the same delivery, phase, definition and attempt are
+// one object, however often it is asked for.
+type itemKey struct {
+	kind       lifecyclev1.CheckType
+	phase      lifecyclev1.Phase
+	definition string
+	attempt    int32
+}
+
+// object is the name of the object that runs a check.
+func (k itemKey) object(of *checked) string {
+	return workload.ResourceName(string(k.kind), k.definition,
+		workload.Digest(10, string(of.owner.GetUID()), string(k.phase), k.definition, fmt.Sprint(k.attempt+1)))
+}
+
+// run makes the object of every check that has none, and decides from them all.
+func (c checks) run(ctx context.Context, of *checked, rec *lifecyclev1.PhaseRecord, what run) (phase.Outcome, error) {
+	if of.problem != "" && what.undecidable() {
+		return phase.Outcome{State: lifecyclev1.StateUnknown, Reason: reasonUnreadable, Message: "cannot be judged: " + of.problem}, nil
+	}
+	var found []phase.Item
+	for _, name := range unique(what.names) {
+		key := itemKey{what.kind, rec.Name, name, rec.Attempt}
+		item, err := what.ensure(ctx, of, key, recorded(*what.items, key.object(of)))
+		if err != nil {
+			return phase.Outcome{}, err
+		}
+		found = append(found, item)
+	}
+	*what.items = phase.Statuses(found)
+	return inTime(phase.Judge(what.noun, found), rec, of), nil
+}
+
+// inTime lets a phase fail that has not ended when its time is over.
+func inTime(o phase.Outcome, rec *lifecyclev1.PhaseRecord, of *checked) phase.Outcome {
+	if of.timeout == 0 || o.State.Completed() {
+		return o
+	}
+	left := rec.StartTime.Add(of.timeout).Sub(of.now)
+	if left <= 0 {
+		return phase.Fail(phase.Timeout, "not done after %s: %s", of.timeout, o.Message)
+	}
+	return o.In(left)
+}
+
+// recorded is the entry of an object among those of a phase.
+func recorded(items []lifecyclev1.ItemStatus, object string) lifecyclev1.ItemStatus {
+	for _, item := range items {
+		if item.Name == object {
+			return item
+		}
+	}
+	return lifecyclev1.ItemStatus{}
+}
+
+func unique(names []string) []string {
+	var kept []string
+	for _, name := range names {
+		if name != "" && !slices.Contains(kept, name) {
+			kept = append(kept, name)
+		}
+	}
+	return kept
+}
+
+// ensureTask returns how the run of a task stands, and begins one where there is none.
+func (c checks) ensureTask(ctx context.Context, of *checked, key itemKey, recorded lifecyclev1.ItemStatus) (phase.Item, error) {
+	task := &lifecyclev1.KeptnTask{ObjectMeta: metav1.ObjectMeta{Namespace: of.owner.GetNamespace(), Name: key.object(of)}}
+	err := c.Get(ctx, client.ObjectKeyFromObject(task), task)
+	if err == nil && metav1.IsControlledBy(task, of.owner) {
+		return taskItem(task), nil
+	}
+	if client.IgnoreNotFound(err) != nil {
+		return phase.Item{}, fmt.Errorf("read task: %w", err)
+	}
+	if recorded.Status.Completed() {
+		return phase.Item{ItemStatus: recorded}, nil // it ran, and somebody deleted it since
+	}
+	definition, err := c.taskDefinition(ctx, of, key.definition)
+	if err != nil {
+		return phase.Item{}, err
+	}
+	if definition == nil {
+		return missing(key.definition, "no KeptnTaskDefinition of this name"), nil
+	}
+	spec := definition.Spec
+	task.Labels, task.Annotations = maps.Clone(definition.Labels), maps.Clone(definition.Annotations)
+	task.Spec = lifecyclev1.KeptnTaskSpec{
+		TaskDefinition: key.definition,
+		Context:        of.task,
+		Type:           key.kind,
+		Retries:        spec.Retries,
+		Timeout:        spec.Timeout,
+	}
+	task.Spec.Context.TaskType = string(key.kind)
+	task.Spec.Definition, task.Spec.Confinement = of.definition(key.definition), of.confinement
+	return taskItem(task), c.create(ctx, of.owner, task)
+}
+
+func (of *checked) definition(name string) *lifecyclev1.FrozenTaskDefinition {
+	for i := range of.definitions {
+		if of.definitions[i].Name == name {
+			return &of.definitions[i].Spec
+		}
+	}
+	return nil
+}
+
+// taskDefinition returns what a task runs: as the commit has it, as the namespace
+// has it, or as Keptn's own namespace has it; nil where none does.
+func (c checks) taskDefinition(ctx context.Context, of *checked, name string) (*lifecyclev1.KeptnTaskDefinition, error) {
+	found := &lifecyclev1.KeptnTaskDefinition{}
+	if frozen := of.definition(name); frozen != nil {
+		found.Spec = frozen.KeptnTaskDefinitionSpec
+		return found, nil
+	}
+	ok, err := c.lookUp(ctx, found, name, of.owner.GetNamespace(), c.ownNamespace)
+	if !ok {
+		return nil, err
+	}
+	return found, err
+}
+
+// lookUp reads the object of a name from the first of the namespaces that has it.
+func (c checks) lookUp(ctx context.Context, into client.Object, name string, namespaces ...string) (bool, error) {
+	for _, namespace := range unique(namespaces) {
+		err := c.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, into)
+		if err == nil {
+			return true, nil
+		}
+		if client.IgnoreNotFound(err) != nil {
+			return false, fmt.Errorf("read %T %s: %w", into, name, err)
+		}
+	}
+	return false, nil
+}
+
+func missing(name, why string) phase.Item {
+	return phase.Item{
+		ItemStatus: lifecyclev1.ItemStatus{DefinitionName: name, Status: lifecyclev1.StatePending},
+		Summary:    why, Missing: true,
+	}
+}
+
+func taskItem(task *lifecyclev1.KeptnTask) phase.Item {
+	s := &task.Status
+	item := phase.Item{ItemStatus: lifecyclev1.ItemStatus{
+		DefinitionName: task.Spec.TaskDefinition,
+		Name:           task.Name,
+		Status:         cmp.Or(s.Status, lifecyclev1.StatePending),
+		StartTime:      s.StartTime,
+		EndTime:        s.EndTime,
+	}}
+	if s.Message != "" {
+		item.Summary = s.Message
+		if s.Status.Completed() {
+			item.Summary = task.Spec.TaskDefinition + ": " + s.Message
+		}
+	}
+	return item
+}
+
+// create makes an object that is owned by a delivery; that it is there already is
+// no error.
+func (c checks) create(ctx context.Context, owner, obj client.Object) error {
+	if err := apply.Own(owner, obj, c.Scheme()); err != nil {
+		return err
+	}
+	err := c.Create(ctx, obj, client.FieldOwner(fieldOwner))
+	if err != nil && client.IgnoreAlreadyExists(err) != nil {
+		return fmt.Errorf("create %T %s: %w", obj, obj.GetName(), err)
+	}
+	return nil
+}
+
+// stop ends the tasks of a delivery that has ended before them.
+func (c checks) stop(ctx context.Context, owner client.Object) error {
+	var list lifecyclev1.KeptnTaskList
+	if err := c.List(ctx, &list, client.InNamespace(owner.GetNamespace()), client.MatchingFields{byOwner: string(owner.GetUID())}); err != nil {
+		return fmt.Errorf("list tasks of %s: %w", owner.GetName(), err)
+	}
+	for i := range list.Items {
+		task := &list.Items[i]
+		if task.Status.Status.Completed() || !task.DeletionTimestamp.IsZero() {
+			continue
+		}
+		err := c.Delete(ctx, task, client.PropagationPolicy(metav1.DeletePropagationBackground))
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("stop task %s: %w", task.Name, err)
+		}
+	}
+	return nil
+}
+
+// resolved is what a name of an evaluation stands for.
+type resolved struct {
+	policy   *gitopsv1alpha1.SLOPolicySpec
+	analysis *lifecyclev1.AnalysisDefinitionReference
+	retries  lifecyclev1.EvaluationRetries
+}

@@ -1,0 +1,123 @@
+package delivery
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
+
+	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
+	"github.com/keptn/gitops/controllers/condition"
+	"github.com/keptn/gitops/controllers/phase"
+	"github.com/keptn/gitops/controllers/workload"
+)
+
+// phases is the life of a workload's delivery, first to last.
+func (r *WorkloadVersionReconciler) phases() phase.Table[*workloadDelivery] {
+	type kwv = *workloadDelivery
+	type items = []lifecyclev1.ItemStatus
+	c := r.inner()
+	return phase.Table[kwv]{
+		tasks(c, lifecyclev1.PhaseWorkloadPreDeployTasks, lifecyclev1.PreDeploymentCheckType,
+			func(of *checked) []string { return of.names.PreDeploymentTasks },
+			func(d kwv) *items { return &d.kwv.Status.PreDeploymentTaskStatus },
+			func(d kwv) *lifecyclev1.KeptnState { return &d.kwv.Status.PreDeploymentStatus }),
+		evaluations(c, lifecyclev1.PhaseWorkloadPreDeployEvaluations, lifecyclev1.PreDeploymentEvaluationCheckType,
+			func(of *checked) []string { return of.names.PreDeploymentEvaluations },
+			func(d kwv) *items { return &d.kwv.Status.PreDeploymentEvaluationTaskStatus },
+			func(d kwv) *lifecyclev1.KeptnState { return &d.kwv.Status.PreDeploymentEvaluationStatus }),
+		{
+			Name: lifecyclev1.PhaseWorkloadDeploy, Run: deployWorkload, Stops: true,
+			State: func(d kwv) *lifecyclev1.KeptnState { return &d.kwv.Status.DeploymentStatus },
+		},
+		tasks(c, lifecyclev1.PhaseWorkloadPostDeployTasks, lifecyclev1.PostDeploymentCheckType,
+			func(of *checked) []string { return of.names.PostDeploymentTasks },
+			func(d kwv) *items { return &d.kwv.Status.PostDeploymentTaskStatus },
+			func(d kwv) *lifecyclev1.KeptnState { return &d.kwv.Status.PostDeploymentStatus }),
+		evaluations(c, lifecyclev1.PhaseWorkloadPostDeployEvaluations, lifecyclev1.PostDeploymentEvaluationCheckType,
+			func(of *checked) []string { return of.names.PostDeploymentEvaluations },
+			func(d kwv) *items { return &d.kwv.Status.PostDeploymentEvaluationTaskStatus },
+			func(d kwv) *lifecyclev1.KeptnState { return &d.kwv.Status.PostDeploymentEvaluationStatus }),
+	}
+}
+
+// deployWorkload waits until the workload runs the revision.
+func deployWorkload(_ context.Context, d *workloadDelivery, rec *lifecyclev1.PhaseRecord) (phase.Outcome, error) {
+	d.kwv.Status.DeploymentStartTime = *rec.StartTime
+	if d.stuck != nil && heldUp(d.stuck, d.kwv.CreationTimestamp.Time, rec.StartTime.Time) {
+		d.progress.Status = status.InProgressStatus
+	}
+	return running(d.progress, d.config.rolloutTimeout-d.now.Sub(rec.StartTime.Time), d.kwv.Spec.Version), nil
+}
+
+// running decides from how far a rollout has come; left is the time that it still has.
+func running(p workload.Progress, left time.Duration, version string) phase.Outcome {
+	switch {
+	case p.Status == status.CurrentStatus:
+		return phase.Pass("%s %s", count(p.Replicas, "pod runs", "pods run"), version)
+	case p.Status == status.FailedStatus:
+		return phase.Fail(phase.Failed, "%s", p.Message)
+	case left <= 0:
+		return phase.Fail(phase.Timeout, "has reached timeout: %s", p.Message)
+	default:
+		return phase.Wait(phase.Progressing, "%s", p.Message).In(left)
+	}
+}
+
+// awaitApp says what a delivery of a workload waits for before it may begin: its
+// app's newest delivery has to bring it, and to have passed its own checks before
+// the deployment. It is nil where nothing is waited for. What has begun goes on,
+// whatever the app delivers next: the delivery that let it go may wait for it.
+func (r *WorkloadVersionReconciler) awaitApp(ctx context.Context, d *workloadDelivery) (*condition.Outcome, error) {
+	all, err := deliveriesOfApp(ctx, r, d.kwv.Namespace, d.kwv.Spec.AppName)
+	if err != nil {
+		return nil, err
+	}
+	if !begun(&d.kwv.Status.Delivery) {
+		if o, waiting := held(newestOf(all, anyOf), d.kwv); waiting {
+			return &o, nil
+		}
+	}
+	d.adopt(newestOf(all, func(kav *lifecyclev1.KeptnAppVersion) bool { return brings(kav, d.kwv) }))
+	return nil, nil //nolint:nilnil // nothing to wait for is an answer
+}
+
+// begun says whether a delivery has come to a phase, and was not taken back since.
+func begun(d *lifecyclev1.Delivery) bool {
+	return slices.ContainsFunc(d.Phases, func(rec lifecyclev1.PhaseRecord) bool { return rec.StartTime != nil })
+}
+
+// reasonAppFailed: the checks of the app failed, and the workload waits for better ones.
+const reasonAppFailed = "AppFailed"
+
+// saysSo says whether a delivery says already that its app failed.
+func saysSo(kwv *lifecyclev1.KeptnWorkloadVersion) bool {
+	return slices.ContainsFunc(kwv.Status.Conditions, func(c metav1.Condition) bool { return c.Reason == reasonAppFailed })
+}
+
+// held decides whether a workload may be delivered.
+func held(newest *lifecyclev1.KeptnAppVersion, kwv *lifecyclev1.KeptnWorkloadVersion) (condition.Outcome, bool) {
+	switch {
+	case newest == nil:
+		return condition.Waiting(phase.Waiting, "waiting for a KeptnAppVersion of app %s", kwv.Spec.AppName), true
+	case !brings(newest, kwv):
+		return condition.Waiting(phase.Waiting, "waiting for a KeptnAppVersion of app %s that brings version %s: the newest is %s",
+			kwv.Spec.AppName, kwv.Spec.Version, newest.Name), true
+	case newest.Released():
+		return condition.Outcome{}, false
+	case newest.Status.Status.Completed() && newest.Status.Status != lifecyclev1.StateDeprecated:
+		return condition.Waiting(reasonAppFailed, "the checks before the deployment of %s failed: %s",
+			newest.Name, phase.Decisive(&newest.Status.Delivery).Message), true
+	default:
+		return condition.Waiting(phase.Waiting, "waiting for the checks before the deployment of %s", newest.Name), true
+	}
+}
+
+// brings says whether an app's delivery brings a workload's version.
+func brings(kav *lifecyclev1.KeptnAppVersion, kwv *lifecyclev1.KeptnWorkloadVersion) bool {
+	return slices.ContainsFunc(kav.Spec.Workloads, func(ref lifecyclev1.KeptnWorkloadRef) bool {
+		return ref.Version == kwv.Spec.Version && workload.ResourceName(kav.Spec.AppName, ref.Name) == kwv.Spec.WorkloadName
+	})
+}

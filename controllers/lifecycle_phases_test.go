@@ -1,0 +1,227 @@
+package controllers_test
+
+import (
+	"context"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
+	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
+	lifecyclecontroller "github.com/keptn/gitops/controllers/lifecycle"
+)
+
+// checkedBefore is a lifecycle with tasks before its deployment.
+func checkedBefore(tasks string) string {
+	return "apiVersion: gitops.keptn.sh/v1alpha1\nkind: Lifecycle\nmetadata: {name: checkout}\n" +
+		"spec:\n  matchTimeout: 2s\n  rolloutTimeout: 1m\n  preDeployment:\n    tasks: " + tasks + "\n"
+}
+
+const migrate = "[{name: migrate, container: {image: migrate:2, command: [migrate, up]}, retries: 1}]"
+
+var _ = Describe("A commit with tasks", Ordered, ContinueOnFailure, func() {
+	var (
+		w      *world
+		source *gitopsv1alpha1.GitSource
+	)
+
+	BeforeAll(func() { runController(GinkgoT().TempDir()) })
+	BeforeEach(func(ctx context.Context) {
+		w = newWorld(ctx)
+		source = nil
+	})
+
+	// push commits and has the source look, and waits until the commit was read.
+	push := func(ctx context.Context, message string, files map[string]string) string {
+		GinkgoHelper()
+		commit := w.repo.Commit("main", message, files)
+		if source == nil {
+			source = w.source(ctx, func(s *gitopsv1alpha1.GitSource) {
+				s.Spec.ServiceAccountName, s.Spec.AllowedSecrets = "tasks", []string{"database"}
+			})
+		}
+		w.look(ctx, source)
+		Eventually(func() map[string]string { return w.said(commit) }).Should(HaveKeyWithValue("validate", HavePrefix("success: ")))
+		return commit
+	}
+	// begun waits for the run of a task.
+	begun := func(ctx context.Context, definition string) *lifecyclev1.KeptnTask {
+		GinkgoHelper()
+		var found *lifecyclev1.KeptnTask
+		Eventually(func() *lifecyclev1.KeptnTask {
+			var list lifecyclev1.KeptnTaskList
+			if kube.List(ctx, &list, inNamespace(w)) == nil {
+				for i := range list.Items {
+					if list.Items[i].Spec.TaskDefinition == definition {
+						found = &list.Items[i]
+					}
+				}
+			}
+			return found
+		}).ShouldNot(BeNil(), "task %s", definition)
+		return found
+	}
+	// ends plays the end of a task.
+	ends := func(ctx context.Context, task *lifecyclev1.KeptnTask, state lifecyclev1.KeptnState, message string) {
+		GinkgoHelper()
+		Eventually(func() error {
+			if err := kube.Get(ctx, client.ObjectKeyFromObject(task), task); err != nil {
+				return err
+			}
+			task.Status.Status, task.Status.Message = state, message
+			task.Status.StartTime, task.Status.EndTime = metav1.Now(), metav1.Now()
+			return kube.Status().Update(ctx, task)
+		}).Should(Succeed())
+	}
+	ask := func(ctx context.Context, commit string) {
+		GinkgoHelper()
+		patch := `{"metadata":{"annotations":{"` + lifecyclecontroller.DeliverAnnotation + `":"` + commit + `"}}}`
+		Expect(kube.Patch(ctx, w.lifecycle("checkout"), client.RawPatch(types.MergePatchType, []byte(patch)))).To(Succeed())
+	}
+	askedFor := func(ctx context.Context) func() string {
+		return func() string {
+			lc := w.lifecycle("checkout")
+			Expect(kube.Get(ctx, client.ObjectKeyFromObject(lc), lc)).To(Succeed())
+			return lc.Annotations[lifecyclecontroller.DeliverAnnotation]
+		}
+	}
+
+	It("has them run before its rollout, frozen and confined", func(ctx context.Context) {
+		commit := push(ctx, "1", files(deployment, checkedBefore(migrate)))
+		w.apply(ctx, deployment)
+		task := begun(ctx, "migrate")
+		kav := w.delivery(ctx, commit)
+		Expect(metav1.IsControlledBy(task, kav)).To(BeTrue())
+		Expect(task.Spec.Definition.Container.Image).To(Equal("migrate:2"))
+		Expect(task.Spec.Retries).To(HaveValue(BeEquivalentTo(1)))
+		Expect(task.Spec.Confinement).To(Equal(&lifecyclev1.Confinement{ServiceAccountName: "tasks", AllowedSecrets: []string{"database"}}))
+		Expect(task.Spec.Context.Metadata).To(And(
+			HaveKeyWithValue("gitCommit", commit), HaveKeyWithValue("gitRepository", w.repo.URL), HaveKeyWithValue("environment", "production")))
+		w.says(commit, "checkout/pre-deployment", "pending: running migrate")
+		w.says(commit, "checkout/deployment", "pending: waiting for pre-deployment")
+		Expect(w.delivery(ctx, commit).Released()).To(BeFalse())
+
+		ends(ctx, task, lifecyclev1.StateSucceeded, "")
+		w.says(commit, "checkout/pre-deployment", "success: migrate: Succeeded")
+		w.says(commit, "checkout/deployment", "pending: rolling out")
+		Expect(w.delivery(ctx, commit).Released()).To(BeTrue())
+		w.rollOut(ctx, deployment)
+		w.says(commit, "checkout/deployment", "success: 1 pod runs "+commit[:7])
+		Expect(w.said(commit)).NotTo(HaveKey("checkout/post-deployment"))
+	})
+
+	It("is not rolled out where one of them fails", func(ctx context.Context) {
+		commit := push(ctx, "1", files(deployment, checkedBefore(migrate)))
+		w.deploy(ctx, deployment)
+		ends(ctx, begun(ctx, "migrate"), lifecyclev1.StateFailed, "no such table")
+		w.says(commit, "checkout/pre-deployment", "failure: migrate: no such table")
+		w.says(commit, "checkout/deployment", "error: not run, since a phase before it failed")
+		kav := w.delivery(ctx, commit)
+		Expect(kav.Released()).To(BeFalse())
+		Expect(kav.Status.Status).To(Equal(lifecyclev1.StateFailed))
+	})
+
+	It("is rolled out after a warning", func(ctx context.Context) {
+		commit := push(ctx, "1", files(deployment, checkedBefore(migrate)))
+		w.deploy(ctx, deployment)
+		ends(ctx, begun(ctx, "migrate"), lifecyclev1.StateWarning, "slow")
+		w.says(commit, "checkout/pre-deployment", "warning: migrate: slow")
+		w.says(commit, "checkout/deployment", "success: 1 pod runs ")
+	})
+
+	It("has the tasks of its repository run, with the script that they refer to", func(ctx context.Context) {
+		all := files(deployment, strings.Replace(checkedBefore("[seed]"), "preDeployment:\n    tasks: [seed]",
+			"postDeployment:\n    tasks: [seed]\n  promotion:\n    tasks: [tell]", 1))
+		all["tasks/lifecycle.yaml"] = "apiVersion: lifecycle.keptn.sh/v1\nkind: KeptnTaskDefinition\nmetadata: {name: seed}\n" +
+			"spec: {deno: {functionRef: {name: base}, parameters: {map: {rows: '3'}}}}\n---\n" +
+			"apiVersion: lifecycle.keptn.sh/v1\nkind: KeptnTaskDefinition\nmetadata: {name: base}\n" +
+			"spec: {deno: {inline: {code: 'console.log(1)'}, parameters: {map: {rows: '1', table: a}}}}\n---\n" +
+			"apiVersion: lifecycle.keptn.sh/v1\nkind: KeptnTaskDefinition\nmetadata: {name: tell}\nspec: {python: {inline: {code: print(1)}}}\n"
+		commit := push(ctx, "1", all)
+		w.deploy(ctx, deployment)
+		w.says(commit, "checkout/deployment", "success: 1 pod runs ")
+		w.says(commit, "checkout/promotion", "pending: waiting for the checks")
+		seed := begun(ctx, "seed")
+		Expect(seed.Spec.Definition.Deno).To(Equal(&lifecyclev1.RuntimeSpec{
+			Inline: lifecyclev1.Inline{Code: "console.log(1)"}, Parameters: lifecyclev1.TaskParameters{Inline: map[string]string{"rows": "3", "table": "a"}},
+		}))
+		w.says(commit, "checkout/post-deployment", "pending: running seed")
+		ends(ctx, seed, lifecyclev1.StateSucceeded, "")
+		w.says(commit, "checkout/post-deployment", "success: seed: Succeeded")
+		ends(ctx, begun(ctx, "tell"), lifecyclev1.StateSucceeded, "told")
+		w.says(commit, "checkout/promotion", "success: tell: told")
+		Expect(w.delivery(ctx, commit).Status.Status).To(Equal(lifecyclev1.StateSucceeded))
+	})
+
+	It("waits for a definition that the namespace is to have, and confines it too", func(ctx context.Context) {
+		commit := push(ctx, "1", files(deployment, checkedBefore("[later]")))
+		w.apply(ctx, deployment)
+		w.says(commit, "checkout/pre-deployment", "pending: later: no KeptnTaskDefinition of this name")
+		later := &lifecyclev1.KeptnTaskDefinition{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "later"}}
+		later.Spec.Container = &lifecyclev1.ContainerSpec{Container: corev1.Container{Name: "later", Image: "later:1"}}
+		Expect(kube.Create(ctx, later)).To(Succeed())
+		task := begun(ctx, "later")
+		Expect(task.Spec.Definition).To(BeNil())
+		Expect(task.Spec.Confinement.ServiceAccountName).To(Equal("tasks"))
+		w.says(commit, "checkout/pre-deployment", "pending: running later")
+		ends(ctx, task, lifecyclev1.StateSucceeded, "")
+		w.says(commit, "checkout/pre-deployment", "success: ")
+	})
+
+	It("is checked before it is applied where that is asked for, and both are one delivery", func(ctx context.Context) {
+		commit := push(ctx, "1", files(deployment, checkedBefore(migrate)))
+		Eventually(state(ctx, w.lifecycle("checkout"), "Ready")).Should(HavePrefix("Unknown Waiting: "))
+		ask(ctx, commit)
+		task := begun(ctx, "migrate")
+		kav := w.delivery(ctx, commit)
+		Expect(kav.Spec.RolloutStartedAt).To(BeNil())
+		Expect(kav.Annotations).To(HaveKeyWithValue(lifecyclecontroller.DeliverAnnotation, commit))
+		Eventually(askedFor(ctx)).Should(BeEmpty())
+		Eventually(state(ctx, w.lifecycle("checkout"), lifecyclecontroller.RequestedCondition)).Should(
+			Equal("True Delivering: " + commit + " is delivered as " + w.namespace + "/" + kav.Name))
+		ends(ctx, task, lifecyclev1.StateSucceeded, "")
+		w.says(commit, "checkout/pre-deployment", "success: ")
+		w.says(commit, "checkout/deployment", "pending: waiting for the rollout")
+
+		afterwards()
+		w.deploy(ctx, deployment)
+		w.says(commit, "checkout/deployment", "success: 1 pod runs "+commit[:7])
+		Expect(w.deliveries(ctx)).To(HaveLen(1))
+		kav = w.delivery(ctx, commit)
+		Expect(kav.Spec.Commit.Evidence).To(Equal(lifecyclev1.EvidenceContent))
+		Expect(kav.Spec.RolloutStartedAt).NotTo(BeNil())
+		Eventually(func() *metav1.Duration { return w.delivery(ctx, commit).Status.LeadTime }).ShouldNot(BeNil())
+
+		other := push(ctx, "2", map[string]string{"README.md": "nothing of the app"})
+		ask(ctx, other[:10])
+		Eventually(askedFor(ctx)).Should(BeEmpty())
+		Expect(w.delivery(ctx, commit).Annotations).To(HaveKeyWithValue(lifecyclecontroller.DeliverAnnotation, other[:10]))
+		Expect(w.deliveries(ctx)).To(HaveLen(1))
+	})
+
+	It("that nobody knows cannot be asked for", func(ctx context.Context) {
+		push(ctx, "1", files(deployment, checkedBefore(migrate)))
+		Eventually(state(ctx, w.lifecycle("checkout"), "Ready")).Should(HavePrefix("Unknown Waiting: "))
+		unknown := strings.Repeat("0", 40)
+		ask(ctx, unknown)
+		Eventually(state(ctx, w.lifecycle("checkout"), lifecyclecontroller.RequestedCondition)).Should(HavePrefix("Unknown Searching: looking for commit " + unknown))
+		Eventually(state(ctx, w.lifecycle("checkout"), lifecyclecontroller.RequestedCondition)).Should(HavePrefix("False CommitUnknown: "))
+		Eventually(askedFor(ctx)).Should(BeEmpty())
+		Expect(w.deliveries(ctx)).To(BeEmpty())
+	})
+
+	It("is found where it is asked for a moment before it is known", func(ctx context.Context) {
+		push(ctx, "1", files(deployment, checkedBefore(migrate)))
+		Eventually(state(ctx, w.lifecycle("checkout"), "Ready")).Should(HavePrefix("Unknown Waiting: "))
+		second := w.repo.Commit("main", "2", files(version("2"), checkedBefore(migrate)))
+		ask(ctx, second)
+		begun(ctx, "migrate")
+		Expect(w.delivery(ctx, second)).NotTo(BeNil())
+		w.says(second, "checkout/pre-deployment", "pending: running migrate")
+	})
+})
