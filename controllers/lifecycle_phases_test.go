@@ -8,7 +8,7 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
@@ -78,10 +78,19 @@ var _ = Describe("A commit with tasks", Ordered, ContinueOnFailure, func() {
 			return kube.Status().Update(ctx, task)
 		}).Should(Succeed())
 	}
+	// ask asks for a delivery as keptn gate wait does: by server-side apply, of this very
+	// Lifecycle.
 	ask := func(ctx context.Context, commit string) {
 		GinkgoHelper()
-		patch := `{"metadata":{"annotations":{"` + lifecyclecontroller.DeliverAnnotation + `":"` + commit + `"}}}`
-		Expect(kube.Patch(ctx, w.lifecycle("checkout"), client.RawPatch(types.MergePatchType, []byte(patch)))).To(Succeed())
+		lc := w.lifecycle("checkout")
+		Expect(kube.Get(ctx, client.ObjectKeyFromObject(lc), lc)).To(Succeed())
+		u := &unstructured.Unstructured{}
+		u.SetGroupVersionKind(gitopsv1alpha1.GroupVersion.WithKind(gitopsv1alpha1.LifecycleKind))
+		u.SetNamespace(lc.Namespace)
+		u.SetName(lc.Name)
+		u.SetUID(lc.UID)
+		u.SetAnnotations(map[string]string{lifecyclecontroller.DeliverAnnotation: commit})
+		Expect(kube.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner("keptn-gate"), client.ForceOwnership)).To(Succeed())
 	}
 	askedFor := func(ctx context.Context) func() string {
 		return func() string {

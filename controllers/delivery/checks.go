@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -198,6 +199,7 @@ func (c checks) ensureTask(ctx context.Context, of *checked, key itemKey, record
 	}
 	spec := definition.Spec
 	task.Labels, task.Annotations = maps.Clone(definition.Labels), maps.Clone(definition.Annotations)
+	delete(task.Annotations, corev1.LastAppliedConfigAnnotation)
 	task.Spec = lifecyclev1.KeptnTaskSpec{
 		TaskDefinition: key.definition,
 		Context:        of.task,

@@ -105,6 +105,8 @@ func held(newest *lifecyclev1.KeptnAppVersion, kwv *lifecyclev1.KeptnWorkloadVer
 	case !brings(newest, kwv):
 		return condition.Waiting(phase.Waiting, "waiting for a KeptnAppVersion of app %s that brings version %s: the newest is %s",
 			kwv.Spec.AppName, kwv.Spec.Version, newest.Name), true
+	case newest.Released() && phase.Decisive(&newest.Status.Delivery).Reason == phase.Cancelled:
+		return condition.Waiting(phase.Cancelled, "%s was cancelled", newest.Name), true
 	case newest.Released():
 		return condition.Outcome{}, false
 	case newest.Status.Status.Completed() && newest.Status.Status != lifecyclev1.StateDeprecated:
