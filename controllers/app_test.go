@@ -165,7 +165,7 @@ var _ = Describe("An annotated workload", Ordered, ContinueOnFailure, func() {
 		Expect(kwv.Spec.WorkloadName).To(Equal("waiter-waiter"))
 		app := at(ctx, a, "waiter", &lifecyclev1.KeptnApp{})
 		Expect(app.Labels).To(HaveKeyWithValue("app.kubernetes.io/managed-by", "keptn"))
-		Expect(app.Spec).To(Equal(lifecyclev1.KeptnAppSpec{Version: "0.4_rc", Revision: 1, Workloads: []lifecyclev1.KeptnWorkloadRef{{Name: "waiter", Version: "0.4_rc"}}}))
+		Expect(app.Spec).To(Equal(lifecyclev1.KeptnAppSpec{Version: "0.4_rc", Revision: 1, Workloads: []lifecyclev1.KeptnAppWorkload{{Name: "waiter", Version: "0.4_rc"}}}))
 		Expect(kav(ctx, "waiter-0.4-rc-6b86b273").Spec.Metadata).To(Equal(keys{"stage": "dev"}))
 		Eventually(func() string { return at(ctx, a, "waiter", app).Status.CurrentVersion }).Should(Equal("0.4_rc"))
 		Eventually(func() string { return at(ctx, a, "waiter-waiter", kw).Status.CurrentVersion }).Should(Equal("0.4_rc"))
@@ -200,7 +200,7 @@ var _ = Describe("An annotated workload", Ordered, ContinueOnFailure, func() {
 		app := at(ctx, a, "shop", &lifecyclev1.KeptnApp{})
 		version := workload.Digest(10, "shop-cart-1shop-pay-1")
 		Expect(app.Spec.Version).To(Equal(version))
-		Expect(app.Spec.Workloads).To(Equal([]lifecyclev1.KeptnWorkloadRef{{Name: "cart", Version: "1"}, {Name: "pay", Version: "1"}}))
+		Expect(app.Spec.Workloads).To(Equal([]lifecyclev1.KeptnAppWorkload{{Name: "cart", Version: "1"}, {Name: "pay", Version: "1"}}))
 		kav(ctx, "shop-"+version+"-6b86b273")
 		Expect(app.Generation).To(BeEquivalentTo(1))
 	})
@@ -208,7 +208,7 @@ var _ = Describe("An annotated workload", Ordered, ContinueOnFailure, func() {
 	It("leaves the app of people alone, of which each generation is a delivery", func(ctx context.Context) {
 		theirs := &lifecyclev1.KeptnApp{
 			ObjectMeta: metav1.ObjectMeta{Namespace: a.namespace, Name: "shop"},
-			Spec:       lifecyclev1.KeptnAppSpec{Version: "7", Workloads: []lifecyclev1.KeptnWorkloadRef{{Name: "cart", Version: "1"}}},
+			Spec:       lifecyclev1.KeptnAppSpec{Version: "7", Workloads: []lifecyclev1.KeptnAppWorkload{{Name: "cart", Version: "1"}}},
 		}
 		Expect(kube.Create(ctx, theirs)).To(Succeed())
 		a.deploy(ctx, "cart", "cart-1", 1, a.template("nginx:1.25", in("shop", "cart", "2"), nil))

@@ -51,6 +51,9 @@ type Options struct {
 	Concurrent int
 	// Queue are the options of the queues to the forges.
 	Queue []forge.Option
+	// DetailsURL is where statuses of commits lead; lifecycle.Reconciler says what it
+	// may hold.
+	DetailsURL string
 	// Tasks says what tasks run in. Its namespace is Namespace.
 	Tasks task.Options
 	// Apps says how apps are discovered.
@@ -123,7 +126,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		&gitops.PolicyReconciler{Client: c},
 		&lifecycle.Reconciler{
 			Client: c, Clock: wall, Events: mgr.GetEventRecorder("keptn-lifecycle"),
-			Repositories: repositories, Reporter: reporter, Fetch: sources.Fetch,
+			Repositories: repositories, Reporter: reporter, Fetch: sources.Fetch, DetailsURL: o.DetailsURL,
 		},
 	); err != nil {
 		return err

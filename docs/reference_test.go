@@ -24,6 +24,7 @@ func TestPagesNameTheFieldsThatThereAre(t *testing.T) {
 	kinds := readKinds(t)
 	for file, names := range map[string][]string{
 		"gitsource.md": {"GitSource"}, "lifecycle.md": {"Lifecycle"}, "policies.md": {"SLOPolicy"},
+		"tasks.md": {"KeptnTaskDefinition", "KeptnTask"}, "apps.md": {"KeptnApp", "KeptnAppContext", "KeptnEvaluationDefinition", "KeptnConfig"},
 		"metrics.md": {"KeptnMetricsProvider", "KeptnMetric", "AnalysisValueTemplate", "AnalysisDefinition", "Analysis"},
 	} {
 		p := readPage(t, file)

@@ -24,6 +24,7 @@ import (
 
 	"github.com/keptn/gitops/controllers"
 	"github.com/keptn/gitops/controllers/app"
+	"github.com/keptn/gitops/controllers/lifecycle"
 	"github.com/keptn/gitops/controllers/task"
 	"github.com/keptn/gitops/gitsource"
 	"github.com/keptn/gitops/gitsource/forge"
@@ -34,7 +35,7 @@ import (
 type controllerFlags struct {
 	storageDir, metricsAddress, probeAddress string
 	cluster, cloudEvents, namespace          string
-	denoImage, pythonImage                   string
+	denoImage, pythonImage, detailsURL       string
 	quiet                                    time.Duration
 	storageBytes                             int64
 	concurrent                               int
@@ -66,6 +67,7 @@ Traces are exported as the variables OTEL_EXPORTER_OTLP_* say.`,
 	f.StringVar(&flags.namespace, "namespace", cmp.Or(os.Getenv("POD_NAMESPACE"), "keptn-system"), "Keptn's own namespace, where definitions are looked up that another does not have")
 	f.StringVar(&flags.denoImage, "deno-image", task.DenoImage, "what scripts for Deno run in")
 	f.StringVar(&flags.pythonImage, "python-image", task.PythonImage, "what scripts for Python run in")
+	f.StringVar(&flags.detailsURL, "details-url", "", "where statuses of commits lead: an address with {namespace} {name} {app} {environment} {commit} {phase} {traceID}")
 	f.DurationVar(&flags.quiet, "discovery-quiet-period", app.DefaultQuiet, "how long no new workload of an app has to show up before the app is complete")
 	f.IntVar(&flags.concurrent, "concurrent", 4, "how many objects of a kind are worked on at a time")
 	f.StringVar(&flags.cluster, "cluster-name", "", "name of this cluster in Git notes (default: the begin of the UID of namespace kube-system)")
@@ -81,6 +83,9 @@ Traces are exported as the variables OTEL_EXPORTER_OTLP_* say.`,
 
 // run runs the controllers until ctx ends.
 func (f *controllerFlags) run(ctx context.Context) error {
+	if err := lifecycle.CheckDetailsURL(f.detailsURL); err != nil {
+		return fmt.Errorf("--details-url: %w", err)
+	}
 	logger := zap.New(zap.UseFlagOptions(&f.log))
 	ctrl.SetLogger(logger)
 	klog.SetLogger(logger)
@@ -127,6 +132,7 @@ func (f *controllerFlags) manager(cluster *rest.Config) (ctrl.Manager, error) {
 // options opens what the controllers work with.
 func (f *controllerFlags) options(ctx context.Context, mgr ctrl.Manager) (controllers.Options, error) {
 	o := controllers.Options{
+		DetailsURL: f.detailsURL,
 		Namespace:  f.namespace,
 		Tasks:      task.Options{DenoImage: f.denoImage, PythonImage: f.pythonImage},
 		Apps:       app.Options{Quiet: f.quiet},

@@ -96,7 +96,7 @@ func (r *App) create(ctx context.Context, app *lifecyclev1.KeptnApp, name string
 			AppName:             app.Name,
 			Version:             app.Spec.Version,
 			Revision:            app.Spec.Revision,
-			Workloads:           slices.Clone(app.Spec.Workloads),
+			Workloads:           references(app.Spec.Workloads),
 			PreviousVersion:     previous(app.Status.CurrentVersion, app.Spec.Version),
 			KeptnAppContextSpec: appContext.Spec,
 			TraceID:             traceOf(app),
@@ -111,4 +111,13 @@ func (r *App) create(ctx context.Context, app *lifecyclev1.KeptnApp, name string
 	})
 	createAppVersionFailed.tell(r.Events, record, app.Spec.Version, err)
 	return err
+}
+
+// references are the workloads of an app as its delivery lists them.
+func references(workloads []lifecyclev1.KeptnAppWorkload) []lifecyclev1.KeptnWorkloadRef {
+	var refs []lifecyclev1.KeptnWorkloadRef
+	for _, w := range workloads {
+		refs = append(refs, lifecyclev1.KeptnWorkloadRef{Name: w.Name, Version: w.Version})
+	}
+	return refs
 }

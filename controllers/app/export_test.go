@@ -20,7 +20,7 @@ type Said = said
 type Plan struct {
 	Write, Drop, Single bool
 	Version             string
-	Workloads           []lifecyclev1.KeptnWorkloadRef
+	Workloads           []lifecyclev1.KeptnAppWorkload
 	Wait                time.Duration
 }
 

@@ -23,7 +23,7 @@ type plan struct {
 	// write says that the KeptnApp is to have the version and the workloads.
 	write     bool
 	version   string
-	workloads []lifecyclev1.KeptnWorkloadRef
+	workloads []lifecyclev1.KeptnAppWorkload
 	single    bool
 	// drop says that it is to go.
 	drop bool
@@ -72,7 +72,7 @@ func (v view) size() int {
 // planOf is the plan of an app that has these workloads.
 func planOf(named []lifecyclev1.KeptnWorkload) plan {
 	todo := plan{
-		write: true, version: appVersion(named), workloads: make([]lifecyclev1.KeptnWorkloadRef, len(named)),
+		write: true, version: appVersion(named), workloads: make([]lifecyclev1.KeptnAppWorkload, len(named)),
 		single: len(named) == 1 && named[0].Annotations[lifecyclev1.AppTypeAnnotation] == lifecyclev1.SingleService,
 	}
 	for i := range named {
@@ -107,13 +107,13 @@ func (v view) news(named []lifecyclev1.KeptnWorkload) (times []time.Time, known 
 }
 
 // listed is a KeptnWorkload as an app lists it.
-func listed(kw *lifecyclev1.KeptnWorkload) lifecyclev1.KeptnWorkloadRef {
-	return lifecyclev1.KeptnWorkloadRef{Name: workload.WithoutApp(kw.Spec.AppName, kw.Name), Version: kw.Spec.Version}
+func listed(kw *lifecyclev1.KeptnWorkload) lifecyclev1.KeptnAppWorkload {
+	return lifecyclev1.KeptnAppWorkload{Name: workload.WithoutApp(kw.Spec.AppName, kw.Name), Version: kw.Spec.Version}
 }
 
 // lists says whether the KeptnApp has a workload at a version.
-func (v view) lists(ref lifecyclev1.KeptnWorkloadRef) bool {
-	return v.app != nil && slices.ContainsFunc(v.app.Spec.Workloads, func(has lifecyclev1.KeptnWorkloadRef) bool {
+func (v view) lists(ref lifecyclev1.KeptnAppWorkload) bool {
+	return v.app != nil && slices.ContainsFunc(v.app.Spec.Workloads, func(has lifecyclev1.KeptnAppWorkload) bool {
 		return has.Name == ref.Name && has.Version == ref.Version
 	})
 }

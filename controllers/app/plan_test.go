@@ -34,7 +34,7 @@ func recordOf(kw lifecyclev1.KeptnWorkload, second int) lifecyclev1.KeptnWorkloa
 }
 
 // discovered is an app that was made from annotations.
-func discovered(refs ...lifecyclev1.KeptnWorkloadRef) *lifecyclev1.KeptnApp {
+func discovered(refs ...lifecyclev1.KeptnAppWorkload) *lifecyclev1.KeptnApp {
 	return &lifecyclev1.KeptnApp{
 		ObjectMeta: metav1.ObjectMeta{
 			Labels:      keys{lifecyclev1.K8sRecommendedManagedByAnnotation: "keptn"},
@@ -44,15 +44,15 @@ func discovered(refs ...lifecyclev1.KeptnWorkloadRef) *lifecyclev1.KeptnApp {
 	}
 }
 
-func ref(name, version string) lifecyclev1.KeptnWorkloadRef {
-	return lifecyclev1.KeptnWorkloadRef{Name: name, Version: version}
+func ref(name, version string) lifecyclev1.KeptnAppWorkload {
+	return lifecyclev1.KeptnAppWorkload{Name: name, Version: version}
 }
 
 func TestAnAppIsWrittenOnceItIsQuietAndOnlyIfItChanged(t *testing.T) {
 	type (
 		workloads = []lifecyclev1.KeptnWorkload
 		records   = []lifecyclev1.KeptnWorkloadVersion
-		refs      = []lifecyclev1.KeptnWorkloadRef
+		refs      = []lifecyclev1.KeptnAppWorkload
 	)
 	const multi, single = lifecyclev1.MultiService, lifecyclev1.SingleService
 	cart, pay, alone := keptnWorkload("shop-cart", "1", multi), keptnWorkload("shop-pay", "2", multi), keptnWorkload("shop-shop", "1", single)

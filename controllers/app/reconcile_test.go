@@ -220,7 +220,7 @@ func TestAnAppOfManyIsWrittenOnceAndShrinksWithItsWorkloads(t *testing.T) {
 func TestAnAppOfPeopleIsTheirs(t *testing.T) {
 	theirs := &lifecyclev1.KeptnApp{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "shop", UID: "theirs", Generation: 3},
-		Spec:       lifecyclev1.KeptnAppSpec{Version: "7", Revision: 2, Workloads: []lifecyclev1.KeptnWorkloadRef{{Name: "cart", Version: "0"}}},
+		Spec:       lifecyclev1.KeptnAppSpec{Version: "7", Revision: 2, Workloads: []lifecyclev1.KeptnAppWorkload{{Name: "cart", Version: "0"}}},
 	}
 	w := newWorld(t, theirs)
 	w.deploy("cart", 1, "cart-a", in("cart", "1"))

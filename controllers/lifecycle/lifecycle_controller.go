@@ -15,6 +15,7 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -249,4 +250,12 @@ func announce(recorder events.EventRecorder, before, after *gitopsv1alpha1.Lifec
 	for _, change := range condition.Changes(before.Status.Conditions, after.Status.Conditions) {
 		recorder.Eventf(after, nil, change.EventType(), change.Reason, change.Type, "%s", condition.Note(change.Message))
 	}
+}
+
+// inert says whether a Lifecycle has no effect: it is no copy that a GitSource made
+// of what it read.
+func inert(lc *gitopsv1alpha1.Lifecycle) bool {
+	name := lc.Labels[gitopsv1alpha1.SourceLabel]
+	owner := metav1.GetControllerOf(lc)
+	return name == "" || owner == nil || owner.Kind != gitopsv1alpha1.GitSourceKind || owner.Name != name
 }

@@ -22,7 +22,18 @@ type KeptnAppSpec struct {
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=1000
-	Workloads []KeptnWorkloadRef `json:"workloads,omitempty"`
+	Workloads []KeptnAppWorkload `json:"workloads,omitempty"`
+}
+
+// KeptnAppWorkload is one workload of an app.
+type KeptnAppWorkload struct {
+	// Name of the workload, without the app's.
+	// +required
+	Name string `json:"name"`
+
+	// Version of the workload.
+	// +required
+	Version string `json:"version"`
 }
 
 // KeptnAppStatus is which version is delivered.
