@@ -104,8 +104,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, err
 	}
 	free := released(granted, earlier, doubtful, lives)
-	writeErr := r.say(ctx, ns, v, free)
-	return apply.Result(0, errors.Join(seeErr, writeErr, r.open(ctx, v.free(free))))
+	return apply.Result(0, errors.Join(seeErr, r.release(ctx, ns, v, free)))
 }
 
 // namespace reads the newest that is known of a namespace. One that does not exist
@@ -211,6 +210,17 @@ var opening = strings.Join([]string{
 	`{"metadata":{"uid":%q,"annotations":{"` + lifecyclev1.SchedulingGateRemovedAnnotation + `":"true"}},`,
 	`"spec":{"schedulingGates":[{"$patch":"delete","name":"` + lifecyclev1.SchedulingGate + `"}]}}`,
 }, "")
+
+// release says what is released and opens the gates, at the same time: a pod that is
+// created between the two is gated, and opened by the reconcile that it causes.
+func (r *Reconciler) release(ctx context.Context, ns *corev1.Namespace, v *view, free map[string]time.Time) error {
+	var sayErr, openErr error
+	var both sync.WaitGroup
+	both.Go(func() { sayErr = r.say(ctx, ns, v, free) })
+	both.Go(func() { openErr = r.open(ctx, v.free(free)) })
+	both.Wait()
+	return errors.Join(sayErr, openErr)
+}
 
 // Open removes our gate from a pod by one request, and leaves those of others. A pod
 // that is gone, or another one of its name, is no error.

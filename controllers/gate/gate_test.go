@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -159,9 +160,12 @@ func TestALifecycleOfAnotherNamespaceHasASayOnlyWithConsent(t *testing.T) {
 
 // counted counts the writes of a client, by kind.
 func counted(writes map[string]int) interceptor.Funcs {
+	var mu sync.Mutex
 	return interceptor.Funcs{
 		Patch: func(ctx context.Context, c client.WithWatch, obj client.Object, patch client.Patch, opts ...client.PatchOption) error {
+			mu.Lock()
 			writes[fmt.Sprintf("%T", obj)]++
+			mu.Unlock()
 			return c.Patch(ctx, obj, patch, opts...)
 		},
 	}
