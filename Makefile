@@ -78,8 +78,12 @@ test-e2e: image image-example ## Run end to end: in the testbed, or in the clust
 	go test -count 1 -timeout 40m ./e2e/ || \
 		{ kubectl -n keptn-system logs deployment/keptn-controller >dist/controller.log; exit 1; }
 
+.PHONY: test-chaos
+test-chaos: ## Deliver 50 apps while controllers and the API server are killed, in a testbed of its own; CHAOS_SEED says how
+	PATH="$$($(TESTBED) assets):$$PATH" go test -v -count 1 -timeout 20m ./e2e/chaos/
+
 .PHONY: test
-test: unit integration test-testbed test-e2e ## Run every test there is
+test: unit integration test-testbed test-e2e test-chaos ## Run every test there is
 
 .PHONY: bench
 bench: ## Run the benchmarks, those of a whole cluster in a testbed of their own

@@ -29,6 +29,7 @@ func TestEndToEnd(t *testing.T) {
 
 var _ = BeforeSuite(func(ctx context.Context) {
 	SetDefaultEventuallyTimeout(3 * time.Minute)
+	EnforceDefaultTimeoutsWhenUsingContexts()
 	SetDefaultEventuallyPollingInterval(200 * time.Millisecond)
 	for _, name := range []string{"KUBECONFIG", "TESTBED_GIT_URL", "TESTBED_GITEA_URL", "TESTBED_PROMETHEUS_URL"} {
 		Expect(os.Getenv(name)).NotTo(BeEmpty(), "%s is not set: run `make test-e2e`, or `eval \"$(go -C e2e/testbed run . --name e2e up)\"` first", name)

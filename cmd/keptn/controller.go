@@ -64,7 +64,7 @@ Traces are exported as the variables OTEL_EXPORTER_OTLP_* say.`,
 	f.StringVar(&flags.metricsAddress, "metrics-bind-address", ":8080", "where Prometheus metrics are served; 0 for nowhere")
 	f.StringVar(&flags.probeAddress, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served")
 	f.BoolVar(&flags.leaderElect, "leader-elect", false, "work only while holding the lease, so that several replicas can stand by")
-	f.StringVar(&flags.namespace, "namespace", cmp.Or(os.Getenv("POD_NAMESPACE"), "keptn-system"), "Keptn's own namespace, where definitions are looked up that another does not have")
+	f.StringVar(&flags.namespace, "namespace", cmp.Or(os.Getenv("POD_NAMESPACE"), "keptn-system"), "Keptn's own namespace: of its lease, and of definitions that another namespace does not have")
 	f.StringVar(&flags.denoImage, "deno-image", task.DenoImage, "what scripts for Deno run in")
 	f.StringVar(&flags.pythonImage, "python-image", task.PythonImage, "what scripts for Python run in")
 	f.StringVar(&flags.detailsURL, "details-url", "", "where statuses of commits lead: an address with {namespace} {name} {app} {environment} {commit} {phase} {traceID}")
@@ -121,6 +121,7 @@ func (f *controllerFlags) manager(cluster *rest.Config) (ctrl.Manager, error) {
 	o.HealthProbeBindAddress = f.probeAddress
 	o.LeaderElection = f.leaderElect
 	o.LeaderElectionID = "keptn-gitops"
+	o.LeaderElectionNamespace = f.namespace
 	o.LeaderElectionReleaseOnCancel = true
 	mgr, err := ctrl.NewManager(cluster, o)
 	if err != nil {

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers/phase"
@@ -52,7 +54,7 @@ func (r *AppVersionReconciler) phases() phase.Table[*appDelivery] {
 }
 
 // deploy waits for the rollout: that of the commit, or those of all workloads.
-func (r *AppVersionReconciler) deploy(_ context.Context, d *appDelivery, rec *lifecyclev1.PhaseRecord) (phase.Outcome, error) {
+func (r *AppVersionReconciler) deploy(ctx context.Context, d *appDelivery, rec *lifecyclev1.PhaseRecord) (phase.Outcome, error) {
 	if d.kav.Spec.Lifecycle != nil {
 		for _, w := range d.live {
 			if w != nil && heldUp(w, d.kav.CreationTimestamp.Time, rec.StartTime.Time) {
@@ -64,16 +66,42 @@ func (r *AppVersionReconciler) deploy(_ context.Context, d *appDelivery, rec *li
 	statuses := make([]lifecyclev1.WorkloadStatus, len(d.parts))
 	for i, p := range d.parts {
 		statuses[i] = lifecyclev1.WorkloadStatus{Workload: d.kav.Spec.Workloads[i], Status: lifecyclev1.StatePending}
-		if p.ours != nil {
-			statuses[i].Status = cmp.Or(p.ours.Status.Status, lifecyclev1.StatePending)
+		if p.ours == nil {
+			continue
+		}
+		statuses[i].Status = cmp.Or(p.ours.Status.Status, lifecyclev1.StatePending)
+		again, err := r.handOnRetry(ctx, d.kav, p.ours, rec)
+		if err != nil {
+			return phase.Outcome{}, err
+		}
+		if again {
+			statuses[i].Status = lifecyclev1.StateProgressing
 		}
 	}
 	d.kav.Status.WorkloadStatus = statuses
-	return allDelivered(statuses), nil
+	return allDelivered(statuses, d.parts), nil
+}
+
+// handOnRetry has a workload's delivery that failed run again where the app's is run
+// again, and says whether it is to.
+func (r *AppVersionReconciler) handOnRetry(ctx context.Context, kav *lifecyclev1.KeptnAppVersion, kwv *lifecyclev1.KeptnWorkloadVersion, rec *lifecyclev1.PhaseRecord) (bool, error) {
+	token := kav.Name + "/" + kav.Status.LastHandledRetry
+	s := &kwv.Status
+	if rec.Attempt == 0 || !s.Status.Completed() || s.Status.Passed() || s.LastHandledRetry == token {
+		return false, nil
+	}
+	if kwv.Annotations[lifecyclev1.RetryAnnotation] == token {
+		return true, nil
+	}
+	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, lifecyclev1.RetryAnnotation, token)
+	if err := r.Patch(ctx, kwv.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)), client.FieldOwner(fieldOwner)); err != nil {
+		return false, fmt.Errorf("retry %s: %w", kwv.Name, err)
+	}
+	return true, nil
 }
 
 // allDelivered decides from the deliveries of an app's workloads.
-func allDelivered(statuses []lifecyclev1.WorkloadStatus) phase.Outcome {
+func allDelivered(statuses []lifecyclev1.WorkloadStatus, parts []part) phase.Outcome {
 	items := make([]phase.Item, len(statuses))
 	for i, s := range statuses {
 		items[i] = phase.Item{
@@ -82,6 +110,9 @@ func allDelivered(statuses []lifecyclev1.WorkloadStatus) phase.Outcome {
 		}
 		if s.Status.Completed() {
 			items[i].Summary = fmt.Sprintf("%s %s: %s", s.Workload.Name, s.Workload.Version, s.Status)
+			if !s.Status.Passed() && i < len(parts) && parts[i].ours != nil {
+				items[i].Summary += ": " + phase.Decisive(&parts[i].ours.Status.Delivery).Message
+			}
 		}
 	}
 	o := phase.Judge("workloads", items)

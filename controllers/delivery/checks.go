@@ -270,6 +270,9 @@ func taskItem(task *lifecyclev1.KeptnTask) phase.Item {
 		item.Summary = s.Message
 		if s.Status.Completed() {
 			item.Summary = task.Spec.TaskDefinition + ": " + s.Message
+			if s.ExitCode != nil && *s.ExitCode != 0 {
+				item.Summary += fmt.Sprintf(" (exit code %d)", *s.ExitCode)
+			}
 		}
 	}
 	return item

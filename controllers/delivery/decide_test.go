@@ -149,7 +149,7 @@ func TestAnAppIsDeliveredWhenAllItsWorkloadsAre(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(tc.want, allDelivered(tc.statuses)); diff != "" {
+			if diff := cmp.Diff(tc.want, allDelivered(tc.statuses, nil)); diff != "" {
 				t.Errorf("%s\n(-want +got):\n%s", tc.reason, diff)
 			}
 		})

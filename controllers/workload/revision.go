@@ -37,10 +37,17 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 	return nil
 }
 
-// Strip drops what nobody here reads of ReplicaSets and ControllerRevisions, before
-// they are cached. Of the pod template of a ControllerRevision a digest stays.
+// Strip drops what nobody here reads of workloads and of what they own, before they
+// are cached. Of the managed fields of a workload it stays when its pod template was
+// written, and of the template of a ControllerRevision a digest.
 func Strip(obj any) (any, error) {
 	switch o := obj.(type) {
+	case *appsv1.Deployment:
+		stripManaged(o)
+	case *appsv1.StatefulSet:
+		stripManaged(o)
+	case *appsv1.DaemonSet:
+		stripManaged(o)
 	case *appsv1.ReplicaSet:
 		o.ManagedFields = nil
 		if !IsBare(o) {

@@ -82,9 +82,9 @@ func Install(ctx context.Context, w io.Writer, root string, args ...string) erro
 }
 
 // Namespace makes a namespace, and in it the KeptnMetricsProvider prometheus.
-func (c *Cluster) Namespace(ctx context.Context, name, prometheus string) error {
+func (c *Cluster) Namespace(ctx context.Context, name, prometheus string, annotations map[string]string) error {
 	for _, obj := range []client.Object{
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}},
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: annotations}},
 		&metricsv1.KeptnMetricsProvider{
 			ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "prometheus"},
 			Spec:       metricsv1.KeptnMetricsProviderSpec{Type: "prometheus", TargetServer: prometheus},

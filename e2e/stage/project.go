@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -23,8 +24,10 @@ const Folder = "apps/checkout"
 // The contexts of a project's commits.
 const (
 	Validate       = "keptn/production/validate"
+	PreDeployment  = "keptn/production/checkout/pre-deployment"
 	Deployment     = "keptn/production/checkout/deployment"
 	PostDeployment = "keptn/production/checkout/post-deployment"
+	Promotion      = "keptn/production/checkout/promotion"
 )
 
 // Project is a team's work: a repository with the example app, the namespace it
@@ -63,7 +66,7 @@ func NewProject(ctx context.Context, c *Cluster, root, work, name string, onGite
 	if p.App, err = app.With(Folder+"/kustomization.yaml", "namespace: shop", "namespace: "+name); err != nil {
 		return nil, err
 	}
-	if err := c.Namespace(ctx, name, os.Getenv("TESTBED_PROMETHEUS_URL")); err != nil {
+	if err := c.Namespace(ctx, name, os.Getenv("TESTBED_PROMETHEUS_URL"), nil); err != nil {
 		return nil, err
 	}
 	url, err := p.host(ctx, name, onGitea)
@@ -112,6 +115,15 @@ type Change func(App) (App, error)
 // Edit replaces a text in one of the app's files.
 func Edit(file, old, replacement string) Change {
 	return func(app App) (App, error) { return app.With(Folder+"/"+file, old, replacement) }
+}
+
+// Add adds a file to the repository, or replaces the one that has its name.
+func Add(file, content string) Change {
+	return func(app App) (App, error) {
+		changed := maps.Clone(app)
+		changed[file] = content
+		return changed, nil
+	}
 }
 
 // Push commits the changes, pushes them, and has the source look at them at
