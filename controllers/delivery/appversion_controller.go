@@ -66,6 +66,9 @@ type appDelivery struct {
 	// live are the workloads of a delivery from Git, in the record's order; nil where
 	// a workload does not exist.
 	live []*workload.Workload
+	// instead is the version that was rolled out since a delivery from Git was asked
+	// for that never was; empty where there is none.
+	instead string
 	// parts are the workloads of a KeptnApp, in the record's order.
 	parts []part
 	// overtaken says that the KeptnApp has a newer delivery.
@@ -212,6 +215,9 @@ func (r *AppVersionReconciler) gather(ctx context.Context, d *appDelivery) error
 	d.checked = r.checked(kav, d.now, d.config.checkTimeout)
 	if kav.Spec.Lifecycle == nil {
 		d.parts, err = r.parts(ctx, kav)
+		return err
+	}
+	if d.instead, err = r.instead(ctx, kav); err != nil {
 		return err
 	}
 	for _, ref := range kav.Spec.Workloads {

@@ -112,12 +112,34 @@ func partOf(kav *lifecyclev1.KeptnAppVersion, version string, all []lifecyclev1.
 	return p
 }
 
+// instead is the version of the Lifecycle that was rolled out since a delivery was
+// asked for, of which nothing was rolled out; empty where there is none.
+func (r *AppVersionReconciler) instead(ctx context.Context, kav *lifecyclev1.KeptnAppVersion) (string, error) {
+	if kav.Spec.RolloutStartedAt != nil {
+		return "", nil
+	}
+	var all lifecyclev1.KeptnAppVersionList
+	if err := r.List(ctx, &all, client.MatchingFields{ByLifecycle: lifecycleOf(kav)[0]}); err != nil {
+		return "", fmt.Errorf("list deliveries of %s: %w", kav.Spec.AppName, err)
+	}
+	for i := range all.Items {
+		other := &all.Items[i]
+		if at := other.Spec.RolloutStartedAt; at != nil && sameController(other, kav) && kav.CreationTimestamp.Before(at) {
+			return other.Spec.Version, nil
+		}
+	}
+	return "", nil
+}
+
 // superseded says what took the delivery's place, or is empty: one of its workloads
 // got another pod template, or a newer revision.
 func (d *appDelivery) superseded() string {
 	if d.kav.Spec.Lifecycle != nil {
 		if replaced := d.replaced(); replaced != nil {
 			return fmt.Sprintf("another pod template took the place of %s's", replaced)
+		}
+		if d.instead != "" {
+			return d.instead + " was rolled out instead"
 		}
 		return ""
 	}

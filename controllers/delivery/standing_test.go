@@ -219,6 +219,37 @@ func TestWhichDeliveryOfAWorkloadCountsForItsApp(t *testing.T) {
 	}
 }
 
+func TestADeliveryThatWasAskedForIsGivenUpWhereAnotherIsRolledOut(t *testing.T) {
+	of := func(version string, made, rolledOut int) *lifecyclev1.KeptnAppVersion {
+		kav := &lifecyclev1.KeptnAppVersion{ObjectMeta: metav1.ObjectMeta{
+			Namespace: "shop", Name: version, CreationTimestamp: *phase.Time(noon.Add(time.Duration(made) * time.Minute)),
+		}, Spec: lifecyclev1.KeptnAppVersionSpec{AppName: "cart", Version: version, Lifecycle: &lifecyclev1.LifecycleRef{Namespace: "shop", Name: "cart"}}}
+		if rolledOut >= 0 {
+			kav.Spec.RolloutStartedAt = phase.Time(noon.Add(time.Duration(rolledOut) * time.Minute))
+		}
+		return kav
+	}
+	cases := map[string]struct {
+		reason     string
+		kav, other *lifecyclev1.KeptnAppVersion
+		want       string
+	}{
+		"Instead":     {"It will not come any more.", of("asked", 1, -1), of("other", 2, 2), "other"},
+		"Before":      {"What ran already says nothing of it.", of("asked", 1, -1), of("other", 0, 0), ""},
+		"AlsoWaiting": {"Neither has come.", of("asked", 1, -1), of("other", 2, -1), ""},
+		"Came":        {"It is rolled out itself.", of("asked", 1, 1), of("other", 2, 2), ""},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, tc.kav, tc.other)
+			got, err := (&AppVersionReconciler{Client: c}).instead(t.Context(), tc.kav)
+			if err != nil || got != tc.want {
+				t.Errorf("%s\ngot %q, %v, want %q", tc.reason, got, err, tc.want)
+			}
+		})
+	}
+}
+
 func TestADeliveryFromGitIsSupersededByAnotherTemplate(t *testing.T) {
 	cases := map[string]struct {
 		reason         string

@@ -93,7 +93,7 @@ func sameWorkload(ctx context.Context, r client.Reader, obj client.Object) []rec
 // sameApp finds the deliveries of the same app.
 func sameApp(ctx context.Context, r client.Reader, obj client.Object) []reconcile.Request {
 	kav, ok := obj.(*lifecyclev1.KeptnAppVersion)
-	if !ok || kav.Spec.Lifecycle != nil {
+	if !ok {
 		return nil
 	}
 	return appVersions.by(ctx, r, byApp, kav.Spec.AppName, client.InNamespace(kav.Namespace))
