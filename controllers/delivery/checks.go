@@ -208,14 +208,17 @@ func (c checks) ensureTask(ctx context.Context, of *checked, key itemKey, record
 		Timeout:        spec.Timeout,
 	}
 	task.Spec.Context.TaskType = string(key.kind)
-	task.Spec.Definition, task.Spec.Confinement = of.definition(key.definition), of.confinement
+	task.Spec.Confinement = of.confinement
+	if frozen := of.definition(key.definition); frozen != nil {
+		task.Spec.Definition = &frozen.Spec
+	}
 	return taskItem(task), c.create(ctx, of.owner, task)
 }
 
-func (of *checked) definition(name string) *lifecyclev1.FrozenTaskDefinition {
+func (of *checked) definition(name string) *lifecyclev1.NamedTaskDefinition {
 	for i := range of.definitions {
 		if of.definitions[i].Name == name {
-			return &of.definitions[i].Spec
+			return &of.definitions[i]
 		}
 	}
 	return nil
@@ -226,7 +229,7 @@ func (of *checked) definition(name string) *lifecyclev1.FrozenTaskDefinition {
 func (c checks) taskDefinition(ctx context.Context, of *checked, name string) (*lifecyclev1.KeptnTaskDefinition, error) {
 	found := &lifecyclev1.KeptnTaskDefinition{}
 	if frozen := of.definition(name); frozen != nil {
-		found.Spec = frozen.KeptnTaskDefinitionSpec
+		found.Labels, found.Annotations, found.Spec = frozen.Labels, frozen.Annotations, frozen.Spec.KeptnTaskDefinitionSpec
 		return found, nil
 	}
 	ok, err := c.lookUp(ctx, found, name, of.owner.GetNamespace(), c.ownNamespace)

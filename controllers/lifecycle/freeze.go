@@ -93,8 +93,11 @@ func freeze(spec *lifecyclev1.KeptnAppVersionSpec, app *manifest.App, allowedSec
 		spec.Policies = append(spec.Policies, lifecyclev1.NamedPolicy{Name: app.Policies[i].Name, Spec: app.Policies[i].Spec.DeepCopy()})
 	}
 	for i := range app.Definitions {
-		frozen := lifecyclev1.FrozenTaskDefinition{KeptnTaskDefinitionSpec: *app.Definitions[i].Spec.DeepCopy()}
-		spec.TaskDefinitions = append(spec.TaskDefinitions, lifecyclev1.NamedTaskDefinition{Name: app.Definitions[i].Name, Spec: frozen})
+		definition := &app.Definitions[i]
+		spec.TaskDefinitions = append(spec.TaskDefinitions, lifecyclev1.NamedTaskDefinition{
+			Name: definition.Name, Labels: definition.Labels, Annotations: definition.Annotations,
+			Spec: lifecyclev1.FrozenTaskDefinition{KeptnTaskDefinitionSpec: *definition.Spec.DeepCopy()},
+		})
 	}
 	if size := sizeOfFrozen(spec); size > maxFrozen {
 		spec.Policies, spec.TaskDefinitions = nil, nil

@@ -254,6 +254,14 @@ type NamedTaskDefinition struct {
 	// Name of the definition.
 	// +required
 	Name string `json:"name"`
+	// Labels of the definition, which its tasks get.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=64
+	Labels map[string]string `json:"labels,omitempty"`
+	// Annotations of the definition, which its tasks get.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=64
+	Annotations map[string]string `json:"annotations,omitempty"`
 	// Spec of the definition.
 	// +required
 	Spec FrozenTaskDefinition `json:"spec"`
