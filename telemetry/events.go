@@ -134,7 +134,7 @@ func dataOf(kav *lifecyclev1.KeptnAppVersion) DeliveryData {
 		Version:     kav.Spec.Version,
 	}
 	if c := kav.Spec.Commit; c != nil {
-		data.Commit, data.Repository = c.SHA, publicURL(c.Repository)
+		data.Commit, data.Repository = c.SHA, PublicURL(c.Repository)
 	}
 	return data
 }

@@ -30,10 +30,10 @@ func conclusion(kav *lifecyclev1.KeptnAppVersion) (reason, message string) {
 	return reason, message
 }
 
-// publicURL is the URL of a repository without what may be a secret: user and
+// PublicURL is the URL of a repository without what may be a secret: user and
 // password (the user of an SSH URL is none), query and fragment. It is empty
 // where that cannot be told apart.
-func publicURL(raw string) string {
+func PublicURL(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil || u.Opaque != "" {
 		return publicSCP(raw)
@@ -49,7 +49,7 @@ func publicURL(raw string) string {
 	return u.String()
 }
 
-// publicSCP is publicURL for Git's scp-like form, user@host:path, which has no
+// publicSCP is PublicURL for Git's scp-like form, user@host:path, which has no
 // place for a password.
 func publicSCP(raw string) string {
 	user, _, hasUser := strings.Cut(raw, "@")

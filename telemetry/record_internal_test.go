@@ -25,7 +25,7 @@ func TestARepositorysURLIsToldWithoutItsSecrets(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := publicURL(tc.raw); got != tc.want {
+			if got := PublicURL(tc.raw); got != tc.want {
 				t.Errorf("%s\npublicURL(%q) = %q, want %q", tc.reason, tc.raw, got, tc.want)
 			}
 		})
@@ -46,8 +46,8 @@ func FuzzNoPasswordSurvives(f *testing.F) {
 		if scheme != "" {
 			raw = scheme + "://" + raw
 		}
-		if got := publicURL(raw); strings.Contains(got, mark) {
-			t.Errorf("publicURL(%q) = %q, which holds the password", raw, got)
+		if got := PublicURL(raw); strings.Contains(got, mark) {
+			t.Errorf("PublicURL(%q) = %q, which holds the password", raw, got)
 		}
 	})
 }

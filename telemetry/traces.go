@@ -253,7 +253,7 @@ func deliveryAttributes(kav *lifecyclev1.KeptnAppVersion) []attribute.KeyValue {
 	}
 	if c := kav.Spec.Commit; c != nil {
 		attributes = append(attributes, semconv.VCSRefHeadRevision(c.SHA))
-		if repository := publicURL(c.Repository); repository != "" {
+		if repository := PublicURL(c.Repository); repository != "" {
 			// The convention asks for the URL without Git's extension.
 			attributes = append(attributes, semconv.VCSRepositoryURLFull(strings.TrimSuffix(repository, ".git")))
 		}

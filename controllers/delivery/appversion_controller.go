@@ -234,7 +234,7 @@ func (r *AppVersionReconciler) gather(ctx context.Context, d *appDelivery) error
 func (r *AppVersionReconciler) checked(kav *lifecyclev1.KeptnAppVersion, now time.Time, timeout time.Duration) *checked {
 	spec := &kav.Spec
 	of := &checked{
-		owner: kav, record: &kav.Status.Delivery, names: spec.Checks, statuses: &kav.Status.CheckStatuses,
+		owner: kav, names: spec.Checks,
 		now: now, timeout: timeout, problem: spec.Problem,
 		task: lifecyclev1.TaskContext{AppName: spec.AppName, AppVersion: spec.Version, ObjectType: "App", Metadata: traced(spec.Metadata, kav)},
 		evaluation: lifecyclev1.KeptnEvaluationSpec{

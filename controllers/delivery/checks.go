@@ -24,12 +24,10 @@ import (
 // checked is what checks are made for: one delivery, of an app or of a workload.
 type checked struct {
 	// owner of the checks' objects, which are in its namespace.
-	owner  client.Object
-	record *lifecyclev1.Delivery
-	// names are what is to be checked, and statuses what came of it.
-	names    lifecyclev1.Checks
-	statuses *lifecyclev1.CheckStatuses
-	now      time.Time
+	owner client.Object
+	// names are what is to be checked.
+	names lifecyclev1.Checks
+	now   time.Time
 	// timeout of a phase; zero is none.
 	timeout time.Duration
 	// problem says why what is to be checked is not known.

@@ -47,9 +47,9 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 		{&lifecyclev1.KeptnWorkloadVersion{}, byApp, ofWorkload(func(kwv *lifecyclev1.KeptnWorkloadVersion) []string { return []string{kwv.Spec.AppName} })},
 		{&lifecyclev1.KeptnWorkloadVersion{}, byWorkloadName, ofWorkload(workloadNameOf)},
 		{&lifecyclev1.KeptnWorkloadVersion{}, byResource, ofWorkload(resourceOf)},
-		{&lifecyclev1.KeptnWorkloadVersion{}, byOwner, ControllerOf},
-		{&lifecyclev1.KeptnEvaluation{}, byOwner, ControllerOf},
-		{&lifecyclev1.KeptnTask{}, byOwner, ControllerOf},
+		{&lifecyclev1.KeptnWorkloadVersion{}, byOwner, controllerOf},
+		{&lifecyclev1.KeptnEvaluation{}, byOwner, controllerOf},
+		{&lifecyclev1.KeptnTask{}, byOwner, controllerOf},
 	} {
 		if err := indexer.IndexField(ctx, i.object, i.field, i.keys); err != nil {
 			return fmt.Errorf("index %T by %s: %w", i.object, i.field, err)
@@ -140,8 +140,8 @@ func resourceOf(kwv *lifecyclev1.KeptnWorkloadVersion) []string {
 	return []string{string(kwv.Spec.ResourceReference.UID)}
 }
 
-// ControllerOf is an index by the UID of an object's controller.
-func ControllerOf(obj client.Object) []string {
+// controllerOf is an index by the UID of an object's controller.
+func controllerOf(obj client.Object) []string {
 	if owner := metav1.GetControllerOf(obj); owner != nil {
 		return []string{string(owner.UID)}
 	}

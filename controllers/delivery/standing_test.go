@@ -307,8 +307,8 @@ func TestIndexesFindWhomAnEventConcerns(t *testing.T) {
 		"WorkloadName":    {"It is found as the app names it.", workloadNameOf(kwv), []string{workloadNameKey("shop", "cart")}},
 		"Resource":        {"What owns its pods wakes it.", resourceOf(kwv), []string{"rs"}},
 		"ResourceOfEnded": {"Unless it has ended.", resourceOf(endedKWV), nil},
-		"Controller":      {"Its owner finds it.", ControllerOf(kwv), []string{"workload"}},
-		"NoController":    {"What nobody owns is found by nobody.", ControllerOf(&lifecyclev1.KeptnTask{}), nil},
+		"Controller":      {"Its owner finds it.", controllerOf(kwv), []string{"workload"}},
+		"NoController":    {"What nobody owns is found by nobody.", controllerOf(&lifecyclev1.KeptnTask{}), nil},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -173,7 +173,7 @@ func (r *WorkloadVersionReconciler) delivery(ctx context.Context, kwv *lifecycle
 	}
 	spec := &kwv.Spec
 	d.checked = &checked{
-		owner: kwv, record: &kwv.Status.Delivery, names: spec.Checks, statuses: &kwv.Status.CheckStatuses,
+		owner: kwv, names: spec.Checks,
 		now: r.Clock.Now(), timeout: d.config.checkTimeout,
 		task: lifecyclev1.TaskContext{
 			AppName: spec.AppName, WorkloadName: spec.WorkloadName, WorkloadVersion: spec.Version, ObjectType: "Workload",

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers/repository"
 	"github.com/keptn/gitops/gitsource/manifest"
+	"github.com/keptn/gitops/telemetry"
 )
 
 // maxFrozen is how many bytes of policies and definitions of tasks a record holds at
@@ -130,23 +130,9 @@ func taskNames(tasks []gitopsv1alpha1.Task) []string {
 func addMetadata(spec *lifecyclev1.KeptnAppVersionSpec) {
 	all := map[string]string{
 		commitMetadata:      spec.Commit.SHA,
-		repositoryMetadata:  withoutCredentials(spec.Commit.Repository),
+		repositoryMetadata:  telemetry.PublicURL(spec.Commit.Repository),
 		environmentMetadata: spec.Environment,
 	}
 	maps.Copy(all, spec.Metadata)
 	spec.Metadata = all
-}
-
-// withoutCredentials is the address of a repository as everybody may see it.
-func withoutCredentials(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.User == nil {
-		return address // as user@host:path, which holds no password
-	}
-	if u.Scheme == "ssh" {
-		u.User = url.User(u.User.Username())
-	} else {
-		u.User = nil
-	}
-	return u.String()
 }
