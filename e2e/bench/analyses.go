@@ -158,8 +158,8 @@ spec:
 }
 
 // apply runs kubectl apply.
-func (b *bench) apply(ctx context.Context, text []byte) error {
-	return b.kubectl(ctx, text, "apply", "-f", "-")
+func (b *bench) apply(ctx context.Context, text []byte, flags ...string) error {
+	return b.kubectl(ctx, text, append([]string{"apply", "-f", "-"}, flags...)...)
 }
 
 // verdicts tells when all Analyses of a run are completed. It tells nothing if ctx,

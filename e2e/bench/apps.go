@@ -35,7 +35,9 @@ const (
 
 // A delivery is what became of so many apps that were applied at once.
 type delivery struct {
-	size    int
+	size int
+	// bare: the namespace does not ask for checks, and no controller runs.
+	bare    bool
 	began   time.Time
 	applied time.Duration // of kubectl apply
 	reached reached
@@ -50,83 +52,94 @@ func deliveries(ctx context.Context, b *bench) ([]table, error) {
 	}
 	var all []delivery
 	for _, size := range b.sizes {
-		b.progress.Printf("apps: delivers %d", size)
-		d, err := b.deliver(ctx, size)
-		if err != nil {
-			return deliveryTables(all), fmt.Errorf("%d apps: %w", size, err)
-		}
-		all = append(all, d)
-		b.progress.Printf("apps: %s", strings.Join(d.row(), ", "))
-		if err := b.removeNamespace(ctx, namespaceOf(size)); err != nil {
-			return deliveryTables(all), err
+		for _, measure := range []func(context.Context, int) (delivery, error){b.deliverBare, b.deliver} {
+			d, err := measure(ctx, size)
+			if err != nil {
+				return deliveryTables(all), fmt.Errorf("%d apps: %w", size, err)
+			}
+			all = append(all, d)
+			b.progress.Printf("apps: %s", strings.Join(d.row(), ", "))
 		}
 	}
 	return deliveryTables(all), nil
 }
 
-// namespaceOf is where so many apps are delivered.
-func namespaceOf(size int) *corev1.Namespace {
-	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
-		Name: fmt.Sprintf("apps-%d", size), Annotations: map[string]string{lifecyclev1.NamespaceEnabledAnnotation: "enabled"},
-	}}
+// within makes a namespace, and removes it when what is done in it is done.
+func (b *bench) within(ctx context.Context, namespace *corev1.Namespace, do func() error) error {
+	if err := b.kube.Create(ctx, namespace); err != nil {
+		return fmt.Errorf("make the namespace: %w", err)
+	}
+	return errors.Join(do(), b.removeNamespace(ctx, namespace))
+}
+
+// deliverBare measures one number of apps that nobody gates or follows.
+func (b *bench) deliverBare(ctx context.Context, size int) (d delivery, err error) {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("bare-%d", size)}}
+	d = delivery{size: size, bare: true}
+	return d, b.within(ctx, namespace, func() error { return b.followDelivery(ctx, &d, namespace.Name) })
 }
 
 // deliver measures one number of apps, in a namespace and with a controller of their
 // own.
-func (b *bench) deliver(ctx context.Context, size int) (_ delivery, err error) {
-	namespace := namespaceOf(size)
-	if err := b.kube.Create(ctx, namespace); err != nil {
-		return delivery{}, fmt.Errorf("make the namespace: %w", err)
-	}
-	running, keptn, err := b.startController(ctx, namespace.Name)
-	if err != nil {
-		return delivery{}, err
-	}
-	defer func() { err = errors.Join(err, keptn.stop()) }()
-	if err := b.awaitGates(running, namespace.Name); err != nil {
-		return delivery{}, err
-	}
-	return b.followDelivery(running, keptn, namespace.Name, size)
+func (b *bench) deliver(ctx context.Context, size int) (d delivery, err error) {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		Name: fmt.Sprintf("apps-%d", size), Annotations: map[string]string{lifecyclev1.NamespaceEnabledAnnotation: "enabled"},
+	}}
+	d = delivery{size: size}
+	return d, b.within(ctx, namespace, func() error { return b.deliverIn(ctx, namespace.Name, &d) })
 }
 
-// followDelivery applies the apps and follows them until all are delivered, or
-// nothing happens any more.
-func (b *bench) followDelivery(ctx context.Context, keptn *controller, namespace string, size int) (delivery, error) {
-	ctx, cancel := context.WithTimeout(ctx, deliveryTimeout)
-	defer cancel()
-	d := delivery{size: size}
-	applied := make(chan struct{})
-	arrived, err := b.follow(ctx, applied, namespace, size)
+func (b *bench) deliverIn(ctx context.Context, namespace string, d *delivery) (err error) {
+	running, keptn, err := b.startController(ctx, namespace)
 	if err != nil {
-		return d, err
+		return err
+	}
+	defer func() { err = errors.Join(err, keptn.stop()) }()
+	if err := b.awaitGates(running, namespace); err != nil {
+		return err
 	}
 	logged, err := logSize(b.bed.auditLog)
 	if err != nil {
-		return d, err
+		return err
 	}
 	before, err := keptn.usage(ctx)
 	if err != nil {
-		return d, err
+		return err
+	}
+	if err := b.followDelivery(running, d, namespace); err != nil {
+		return err
+	}
+	if err := pause(ctx, time.Second); err != nil { // for events, and requests still to be logged
+		return err
+	}
+	if d.used, err = keptn.usage(ctx); err != nil {
+		return err
+	}
+	d.used.cpu -= before.cpu
+	d.audit, err = readAudit(b.bed.auditLog, logged)
+	return err
+}
+
+// followDelivery applies the apps and follows them until all are delivered, or
+// nothing happens any more. kubectl neither validates them, for which it would read
+// the whole schema of their kind for each of them, nor reads them first.
+func (b *bench) followDelivery(ctx context.Context, d *delivery, namespace string) error {
+	ctx, cancel := context.WithTimeout(ctx, deliveryTimeout)
+	defer cancel()
+	applied := make(chan struct{})
+	arrived, err := b.follow(ctx, applied, namespace, d)
+	if err != nil {
+		return err
 	}
 	d.began = time.Now()
-	if err := b.apply(ctx, deployments(namespace, size)); err != nil {
-		return d, err
+	if err := b.apply(ctx, deployments(namespace, d.size), "--server-side", "--validate=ignore"); err != nil {
+		return err
 	}
 	d.applied = time.Since(d.began)
 	close(applied)
 	result := <-arrived
-	if d.reached = result.reached; result.err != nil {
-		return d, result.err
-	}
-	if err := pause(ctx, time.Second); err != nil { // for events, and requests still to be logged
-		return d, err
-	}
-	if d.used, err = keptn.usage(ctx); err != nil {
-		return d, err
-	}
-	d.used.cpu -= before.cpu
-	d.audit, err = readAudit(b.bed.auditLog, logged)
-	return d, err
+	d.reached = result.reached
+	return result.err
 }
 
 // deployments are the apps: one annotated Deployment each, of one replica.
@@ -229,9 +242,9 @@ type following struct {
 	err     error
 }
 
-// follow tells when size apps are delivered, or when nothing has happened for long
+// follow tells when all apps are delivered, or when nothing has happened for long
 // since they were applied.
-func (b *bench) follow(ctx context.Context, applied <-chan struct{}, namespace string, size int) (<-chan following, error) {
+func (b *bench) follow(ctx context.Context, applied <-chan struct{}, namespace string, d *delivery) (<-chan following, error) {
 	pods, err := b.kube.Watch(ctx, &corev1.PodList{}, client.InNamespace(namespace))
 	if err != nil {
 		return nil, fmt.Errorf("watch the pods: %w", err)
@@ -245,19 +258,19 @@ func (b *bench) follow(ctx context.Context, applied <-chan struct{}, namespace s
 	go func() {
 		defer pods.Stop()
 		defer versions.Stop()
-		r, err := arrivals(ctx, applied, pods.ResultChan(), versions.ResultChan(), size)
+		r, err := arrivals(ctx, applied, pods.ResultChan(), versions.ResultChan(), d)
 		ended <- following{r, err}
 	}()
 	return ended, nil
 }
 
-// arrivals reads watches until size apps are delivered, or nothing has happened for
+// arrivals reads watches until all apps are delivered, or nothing has happened for
 // long since they were applied.
-func arrivals(ctx context.Context, applied <-chan struct{}, pods, versions <-chan watch.Event, size int) (reached, error) {
+func arrivals(ctx context.Context, applied <-chan struct{}, pods, versions <-chan watch.Event, d *delivery) (reached, error) {
 	r := reached{map[string]time.Time{}, map[string]time.Time{}}
 	still := time.NewTimer(deliveryTimeout)
 	defer still.Stop()
-	for len(r.running) < size || len(r.succeeded) < size {
+	for len(r.running) < d.size || !d.bare && len(r.succeeded) < d.size {
 		var event watch.Event
 		var watching bool
 		select {

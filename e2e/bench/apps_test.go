@@ -141,7 +141,7 @@ func TestADeliveryEndsWhenAllIsThereOrNothingHappens(t *testing.T) {
 				}
 				began, applied := time.Now(), make(chan struct{})
 				time.AfterFunc(c.applying, func() { close(applied) })
-				got, err := arrivals(t.Context(), applied, pods, versions, 2)
+				got, err := arrivals(t.Context(), applied, pods, versions, &delivery{size: 2})
 				if err != nil || len(got.running) != 2 || len(got.succeeded) != c.want || time.Since(began) != c.after {
 					t.Errorf("%s got %d running and %d succeeded after %s (%v)", c.reason, len(got.running), len(got.succeeded), time.Since(began), err)
 				}
@@ -153,12 +153,12 @@ func TestADeliveryEndsWhenAllIsThereOrNothingHappens(t *testing.T) {
 func TestAWatchThatEndsEndsTheMeasurement(t *testing.T) {
 	closed := make(chan watch.Event)
 	close(closed)
-	if _, err := arrivals(t.Context(), nil, closed, nil, 1); err == nil {
+	if _, err := arrivals(t.Context(), nil, closed, nil, &delivery{size: 1}); err == nil {
 		t.Error("a watch that ended is taken for a delivery")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := arrivals(ctx, nil, nil, nil, 1); err == nil {
+	if _, err := arrivals(ctx, nil, nil, nil, &delivery{size: 1}); err == nil {
 		t.Error("a measurement that was interrupted is taken for a delivery")
 	}
 }
@@ -189,17 +189,17 @@ func TestADeliveryIsToldPerApp(t *testing.T) {
 			running:   map[string]time.Time{"a": began.Add(time.Second), "b": began.Add(3 * time.Second)},
 			succeeded: map[string]time.Time{"a": began.Add(2 * time.Second)},
 		},
-		used: usage{cpu: 30 * time.Millisecond, peak: 5e7},
+		used: usage{cpu: 30 * time.Millisecond, peak: 5e7, own: 2e7},
 		audit: audit{
 			requests: map[string]int{"patch pods": 2, "get pods": 1}, events: 4,
 			released: map[string]time.Time{"a": began}, gated: map[string]time.Time{"a": began}, ungated: map[string]time.Time{"a": began.Add(8 * time.Millisecond)},
 		},
 	}
-	want := []string{"2", "0.40 s", "3.00 s", "1 of 2 after 2.00 s", "1.5", "2.0", "15.0 ms", "50.0 MB", "8.00 ms", "8.00 ms (of 1)"}
+	want := []string{"2", "0.40 s", "3.00 s", "1 of 2 after 2.00 s", "1.5", "2.0", "15.0 ms", "50.0 MB", "20.0 MB", "8.00 ms", "8.00 ms (of 1)"}
 	if diff := cmp.Diff(want, d.row()); diff != "" {
 		t.Error(diff)
 	}
-	tables := deliveryTables([]delivery{d, {size: 10, audit: audit{requests: map[string]int{"get pods": 10}}}})
+	tables := deliveryTables([]delivery{{size: 2, bare: true}, d, {size: 10, audit: audit{requests: map[string]int{"get pods": 10}}}})
 	if diff := cmp.Diff([][]string{{"get pods", "0.50", "1.00"}, {"patch pods", "1.00", "0.00"}}, tables[1].rows); diff != "" || tables[1].flags != "-n 2,10" {
 		t.Error(tables[1].flags, diff)
 	}

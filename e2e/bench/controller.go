@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/prometheus/procfs"
+	appsv1 "k8s.io/api/apps/v1"
+	"sigs.k8s.io/yaml"
 )
 
 const (
@@ -56,7 +58,11 @@ func (b *bench) startController(ctx context.Context, name string) (context.Conte
 	cmd := exec.Command(b.keptn, "controller", "--storage-dir", filepath.Join(dir, "storage"),
 		"--metrics-bind-address", metrics, "--health-probe-bind-address", probe, "--keptn-metrics-bind-address", values,
 		"--allow-plain-http-credentials", "--statuses-per-second", statusesPerSecond)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+b.bed.kubeconfig)
+	collector, err := b.collector()
+	if err != nil {
+		return nil, nil, err
+	}
+	cmd.Env = append(append(os.Environ(), "KUBECONFIG="+b.bed.kubeconfig), collector...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt is for this program to pass on
 	if err := cmd.Start(); err != nil {
@@ -80,6 +86,25 @@ func (b *bench) startController(ctx context.Context, name string) (context.Conte
 		return nil, nil, errors.Join(err, c.stop())
 	}
 	return running, c, nil
+}
+
+// collector is how config/manager sets Go's garbage collector.
+func (b *bench) collector() ([]string, error) {
+	text, err := os.ReadFile(filepath.Join(b.root, "config", "manager", "deployment.yaml"))
+	if err != nil {
+		return nil, fmt.Errorf("read the settings of the controller: %w", err)
+	}
+	var deployment appsv1.Deployment
+	if err := yaml.Unmarshal(text, &deployment); err != nil {
+		return nil, fmt.Errorf("read the settings of the controller: %w", err)
+	}
+	var variables []string
+	for _, env := range deployment.Spec.Template.Spec.Containers[0].Env {
+		if strings.HasPrefix(env.Name, "GO") {
+			variables = append(variables, env.Name+"="+env.Value)
+		}
+	}
+	return variables, nil
 }
 
 // stop ends a process, and returns an error if it had ended by itself.
@@ -148,6 +173,8 @@ type usage struct {
 	cpu       time.Duration      // user and system
 	requests  map[string]float64 // to the API server, by method
 	rss, peak float64            // bytes
+	// own is the part of rss that is no page of the program's file, in bytes.
+	own float64
 }
 
 // apiRequests is how many requests it has made to the API server, by its own count.
@@ -179,6 +206,6 @@ func (c *controller) usage(ctx context.Context) (usage, error) {
 	}
 	return usage{
 		at: time.Now(), cpu: time.Duration(stat.CPUTime() * float64(time.Second)), requests: requests,
-		rss: float64(status.VmRSS), peak: float64(status.VmHWM),
+		rss: float64(status.VmRSS), peak: float64(status.VmHWM), own: float64(status.RssAnon),
 	}, nil
 }
