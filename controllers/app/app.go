@@ -55,7 +55,7 @@ func (r *App) follow(ctx context.Context, app *lifecyclev1.KeptnApp) error {
 		return nil
 	}
 	var records lifecyclev1.KeptnAppVersionList
-	if err := find(ctx, r.Client, &records, app.Namespace, byController, string(app.UID)); err != nil {
+	if err := find(ctx, r.Client, &records, app.Namespace, workload.ByController, string(app.UID)); err != nil {
 		return err
 	}
 	name := appVersionName(app)

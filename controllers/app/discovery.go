@@ -71,7 +71,7 @@ type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 // requestFor asks for a look at the app that an object is, or names.
 func requestFor(obj client.Object) reconcile.Request {
 	name := obj.GetName()
-	for _, app := range appOf(obj) {
+	for _, app := range workload.AppOf(obj) {
 		name = app
 	}
 	return reconcile.Request{NamespacedName: types.NamespacedName{Namespace: obj.GetNamespace(), Name: name}}
@@ -136,11 +136,11 @@ func (r *Discovery) follow(ctx context.Context, namespace, app string) (time.Dur
 // see reads what there is of an app.
 func (r *Discovery) see(ctx context.Context, namespace, app string) (view, error) {
 	var workloads lifecyclev1.KeptnWorkloadList
-	if err := find(ctx, r.Client, &workloads, namespace, byApp, app); err != nil {
+	if err := find(ctx, r.Client, &workloads, namespace, workload.ByApp, app); err != nil {
 		return view{}, err
 	}
 	var records lifecyclev1.KeptnWorkloadVersionList
-	if err := find(ctx, r.Client, &records, namespace, byApp, app); err != nil {
+	if err := find(ctx, r.Client, &records, namespace, workload.ByApp, app); err != nil {
 		return view{}, err
 	}
 	seen := view{workloads: workloads.Items, records: records.Items, app: &lifecyclev1.KeptnApp{}}

@@ -63,7 +63,7 @@ func (r *Workload) follow(ctx context.Context, kw *lifecyclev1.KeptnWorkload) er
 		return nil
 	}
 	var records lifecyclev1.KeptnWorkloadVersionList
-	if err := find(ctx, r.Client, &records, kw.Namespace, byController, string(kw.UID)); err != nil {
+	if err := find(ctx, r.Client, &records, kw.Namespace, workload.ByController, string(kw.UID)); err != nil {
 		return err
 	}
 	newest := slices.SortedFunc(slices.Values(records.Items), func(a, b lifecyclev1.KeptnWorkloadVersion) int {

@@ -296,7 +296,7 @@ func (r *AppVersionReconciler) record(ctx context.Context, before, kav *lifecycl
 // one began, or nil: a record that somebody else made is no baseline.
 func (r *AppVersionReconciler) previousGood(ctx context.Context, kav *lifecyclev1.KeptnAppVersion) (*good, error) {
 	var all lifecyclev1.KeptnAppVersionList
-	if err := r.List(ctx, &all, client.InNamespace(kav.Namespace), client.MatchingFields{byApp: appKey(kav)}); err != nil {
+	if err := r.List(ctx, &all, client.InNamespace(kav.Namespace), client.MatchingFields{workload.ByApp: kav.Spec.AppName}); err != nil {
 		return nil, fmt.Errorf("list deliveries of %s: %w", kav.Spec.AppName, err)
 	}
 	var newest *good

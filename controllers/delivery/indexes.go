@@ -24,15 +24,14 @@ const (
 	byResource = "underWay.resource"
 	// byCheck finds deliveries under way by the name of a check of theirs.
 	byCheck = "underWay.check"
-	// byApp finds deliveries by the app, of apps and of workloads.
-	byApp = "app"
 	// byWorkloadName finds deliveries of a workload by its app and its name.
 	byWorkloadName = "workloadName"
-	// byOwner finds objects by the UID of their controller.
+	// byOwner finds tasks and evaluations by the UID of the delivery that they are for.
 	byOwner = "owner"
 )
 
-// AddIndexes registers the field indexes that this package's reconcilers use.
+// AddIndexes registers the field indexes that this package's reconcilers use, beside
+// those of package workload.
 func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 	for _, i := range []struct {
 		object client.Object
@@ -42,12 +41,9 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 		{&lifecyclev1.KeptnAppVersion{}, ByLifecycle, ofApp(lifecycleOf)},
 		{&lifecyclev1.KeptnAppVersion{}, byWorkload, ofApp(workloadsUnderWay)},
 		{&lifecyclev1.KeptnAppVersion{}, byCheck, ofApp(checksOfApp)},
-		{&lifecyclev1.KeptnAppVersion{}, byApp, ofApp(func(kav *lifecyclev1.KeptnAppVersion) []string { return []string{appKey(kav)} })},
 		{&lifecyclev1.KeptnWorkloadVersion{}, byCheck, ofWorkload(checksOfWorkload)},
-		{&lifecyclev1.KeptnWorkloadVersion{}, byApp, ofWorkload(func(kwv *lifecyclev1.KeptnWorkloadVersion) []string { return []string{kwv.Spec.AppName} })},
 		{&lifecyclev1.KeptnWorkloadVersion{}, byWorkloadName, ofWorkload(workloadNameOf)},
 		{&lifecyclev1.KeptnWorkloadVersion{}, byResource, ofWorkload(resourceOf)},
-		{&lifecyclev1.KeptnWorkloadVersion{}, byOwner, controllerOf},
 		{&lifecyclev1.KeptnEvaluation{}, byOwner, controllerOf},
 		{&lifecyclev1.KeptnTask{}, byOwner, controllerOf},
 	} {
@@ -75,8 +71,6 @@ func ofWorkload(keys func(*lifecyclev1.KeptnWorkloadVersion) []string) client.In
 		return nil
 	}
 }
-
-func appKey(kav *lifecyclev1.KeptnAppVersion) string { return kav.Spec.AppName }
 
 func lifecycleOf(kav *lifecyclev1.KeptnAppVersion) []string {
 	if kav.Spec.Lifecycle == nil {

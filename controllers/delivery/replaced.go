@@ -16,7 +16,7 @@ import (
 // deliveriesOfApp are the deliveries of a KeptnApp.
 func deliveriesOfApp(ctx context.Context, r client.Reader, namespace, app string) ([]lifecyclev1.KeptnAppVersion, error) {
 	var all lifecyclev1.KeptnAppVersionList
-	if err := r.List(ctx, &all, client.InNamespace(namespace), client.MatchingFields{byApp: app}); err != nil {
+	if err := r.List(ctx, &all, client.InNamespace(namespace), client.MatchingFields{workload.ByApp: app}); err != nil {
 		return nil, fmt.Errorf("list deliveries of app %s: %w", app, err)
 	}
 	return slices.DeleteFunc(all.Items, func(kav lifecyclev1.KeptnAppVersion) bool { return kav.Spec.Lifecycle != nil }), nil

@@ -73,7 +73,7 @@ func appsOfWorkload(ctx context.Context, r client.Reader, obj client.Object) []r
 	if !ok {
 		return nil
 	}
-	return appVersions.by(ctx, r, byApp, kwv.Spec.AppName, client.InNamespace(kwv.Namespace))
+	return appVersions.by(ctx, r, workload.ByApp, kwv.Spec.AppName, client.InNamespace(kwv.Namespace))
 }
 
 // workloadsOfApp finds the deliveries of workloads of the app that is delivered.
@@ -82,12 +82,12 @@ func workloadsOfApp(ctx context.Context, r client.Reader, obj client.Object) []r
 	if !ok || kav.Spec.Lifecycle != nil {
 		return nil
 	}
-	return workloadVersions.by(ctx, r, byApp, kav.Spec.AppName, client.InNamespace(kav.Namespace))
+	return workloadVersions.by(ctx, r, workload.ByApp, kav.Spec.AppName, client.InNamespace(kav.Namespace))
 }
 
 // sameWorkload finds the deliveries of the same workload.
 func sameWorkload(ctx context.Context, r client.Reader, obj client.Object) []reconcile.Request {
-	return workloadVersions.by(ctx, r, byOwner, string(uidOf(obj)), client.InNamespace(obj.GetNamespace()))
+	return workloadVersions.by(ctx, r, workload.ByController, string(uidOf(obj)), client.InNamespace(obj.GetNamespace()))
 }
 
 // sameApp finds the deliveries of the same app.
@@ -96,7 +96,7 @@ func sameApp(ctx context.Context, r client.Reader, obj client.Object) []reconcil
 	if !ok {
 		return nil
 	}
-	return appVersions.by(ctx, r, byApp, kav.Spec.AppName, client.InNamespace(kav.Namespace))
+	return appVersions.by(ctx, r, workload.ByApp, kav.Spec.AppName, client.InNamespace(kav.Namespace))
 }
 
 // ofLifecycle finds the deliveries of a Lifecycle.

@@ -213,7 +213,7 @@ func (r *WorkloadVersionReconciler) follow(ctx context.Context, d *workloadDeliv
 // ofSameWorkload are all deliveries of the workload that one is of.
 func (r *WorkloadVersionReconciler) ofSameWorkload(ctx context.Context, kwv *lifecyclev1.KeptnWorkloadVersion) ([]lifecyclev1.KeptnWorkloadVersion, error) {
 	var all lifecyclev1.KeptnWorkloadVersionList
-	if err := r.List(ctx, &all, client.InNamespace(kwv.Namespace), client.MatchingFields{byOwner: string(uidOf(kwv))}); err != nil {
+	if err := r.List(ctx, &all, client.InNamespace(kwv.Namespace), client.MatchingFields{workload.ByController: string(uidOf(kwv))}); err != nil {
 		return nil, fmt.Errorf("list deliveries of %s: %w", kwv.Spec.WorkloadName, err)
 	}
 	return all.Items, nil

@@ -18,25 +18,6 @@ import (
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 )
 
-// byOwner finds ReplicaSets and ControllerRevisions by the UID of their controller.
-const byOwner = "workloadOwner"
-
-// AddIndexes registers the field indexes that this package reads by.
-func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
-	for _, object := range []client.Object{&appsv1.ReplicaSet{}, &appsv1.ControllerRevision{}} {
-		err := indexer.IndexField(ctx, object, byOwner, func(obj client.Object) []string {
-			if owner := metav1.GetControllerOf(obj); owner != nil {
-				return []string{string(owner.UID)}
-			}
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("index %T by %s: %w", object, byOwner, err)
-		}
-	}
-	return nil
-}
-
 // Strip drops what nobody here reads of workloads and of what they own, before they
 // are cached. Of the managed fields of a workload it stays when its pod template was
 // written, and of the template of a ControllerRevision a digest.
@@ -226,7 +207,7 @@ func templateDigest(template corev1.PodTemplateSpec) string {
 }
 
 func listOwned(ctx context.Context, r client.Reader, owner client.Object, list client.ObjectList) error {
-	err := r.List(ctx, list, client.InNamespace(owner.GetNamespace()), client.MatchingFields{byOwner: string(owner.GetUID())})
+	err := r.List(ctx, list, client.InNamespace(owner.GetNamespace()), client.MatchingFields{ByController: string(owner.GetUID())})
 	if err != nil {
 		return fmt.Errorf("list what %s owns: %w", owner.GetName(), err)
 	}
