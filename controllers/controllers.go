@@ -86,7 +86,7 @@ func NewScheme() (*runtime.Scheme, error) {
 // ManagerOptions sets what the reconcilers need of a manager: Secrets are never
 // cached, of managed fields only those of workloads are kept, since they tell when
 // a rollout began, and of pods only those that are not scheduled, since they may
-// wait for us.
+// wait for us. Who has written reads what was written.
 func ManagerOptions(scheme *runtime.Scheme) ctrl.Options {
 	stripped := cache.ByObject{Transform: workload.Strip}
 	return ctrl.Options{
@@ -100,7 +100,9 @@ func ManagerOptions(scheme *runtime.Scheme) ctrl.Options {
 				&corev1.Pod{}: {Field: fields.OneTermEqualSelector("spec.nodeName", ""), Transform: cache.TransformStripManagedFields()},
 			},
 		},
-		Client: client.Options{Cache: &client.CacheOptions{Unstructured: true, DisableFor: []client.Object{&corev1.Secret{}}}},
+		Client: client.Options{Cache: &client.CacheOptions{
+			Unstructured: true, DisableFor: []client.Object{&corev1.Secret{}}, EnableReadYourWritesConsistency: new(true),
+		}},
 	}
 }
 

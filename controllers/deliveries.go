@@ -85,7 +85,7 @@ func promote(p *promotion.Promoter) delivery.Promoter {
 // gates of their pods.
 func setupGates(mgr ctrl.Manager, o Options) error {
 	wall, c := clock.RealClock{}, mgr.GetClient()
-	gates := gate.New(c, mgr.GetAPIReader(), app.Managed)
+	gates := gate.New(c, mgr.GetAPIReader(), wall, app.Managed)
 	return register(mgr, delivering,
 		gates,
 		&app.Workloads{Client: c, Events: mgr.GetEventRecorder("keptnworkload-controller"), Governed: gates.Governed},

@@ -302,7 +302,7 @@ var _ = Describe("A gate", Ordered, func() {
 		kav.Status.Phases = []lifecyclev1.PhaseRecord{{Name: lifecyclev1.PhaseAppDeploy, State: lifecyclev1.StateProgressing, StartTime: &now}}
 		Expect(kube.Status().Update(ctx, kav)).To(Succeed())
 		Eventually(g.of(ctx, pod)).Should(notGated)
-		Expect(g.annotation(ctx, gate.ReleasedAnnotation)()).To(Equal("," + keyOf(rs) + ","))
+		Eventually(g.annotation(ctx, gate.ReleasedAnnotation)).Should(Equal("," + keyOf(rs) + ","))
 		Expect(reconciler.Governed(ctx, "Deployment", g.namespace, "cart")).To(BeTrue())
 
 		Expect(kube.Delete(ctx, lc)).To(Succeed())
@@ -372,6 +372,25 @@ var _ = Describe("A gate", Ordered, func() {
 		Eventually(reconciler.Observing).Should(BeEmpty())
 		Eventually(g.annotation(ctx, gate.ReleasedAnnotation)).Should(Equal("," + keyOf(rs) + ","))
 		Eventually(g.tried(ctx, owned("DaemonSet", "d", uid, nil))).Should(gated, "the API server takes it in again")
+	})
+
+	It("stays open for a revision that is scaled to zero and up again, also while the controller is down", func(ctx context.Context) {
+		g := newGates(ctx, optedIn)
+		d := g.deployment(ctx, "cart", managed)
+		rs := g.replicaSet(ctx, d, 1)
+		pod := g.create(ctx, ofReplicaSet(rs))
+		release(ctx, g.delivery(ctx, 1, ref(rs)))
+		Eventually(g.of(ctx, pod)).Should(notGated)
+		Eventually(g.annotation(ctx, gate.ReleasedAnnotation)).Should(Equal("," + keyOf(rs) + ","))
+
+		g.scale(ctx, rs, 0, "1")
+		Expect(kube.Delete(ctx, pod, client.GracePeriodSeconds(0))).To(Succeed())
+		Consistently(g.annotation(ctx, gate.ReleasedAnnotation), "300ms").Should(Equal("," + keyOf(rs) + ","))
+		Expect(gatesOf(g.create(ctx, ofReplicaSet(rs)))).To(notGated)
+		stop()
+		Expect(gatesOf(g.create(ctx, ofReplicaSet(rs)))).To(notGated)
+		reconciler, stop = runGate()
+		Consistently(g.tried(ctx, ofReplicaSet(rs)), "500ms").Should(notGated, "as it starts it forgets nothing")
 	})
 
 	It("waits while the controller is down, and opens when it is back; released revisions do not wait", func(ctx context.Context) {

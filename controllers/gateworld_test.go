@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -256,17 +257,14 @@ func (w *writes) of(namespace string) map[string]int {
 // counted counts what goes through a transport.
 func (w *writes) counted(through http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(request *http.Request) (*http.Response, error) {
-		parts := strings.Split(request.URL.Path, "/") // /api/v1/namespaces/<namespace>/pods/<name>
-		if request.Method != http.MethodGet && len(parts) > 4 && parts[3] == "namespaces" {
-			what := "namespace"
-			if len(parts) > 5 {
-				what = parts[5]
-			}
+		// /api/v1/namespaces/<namespace>/pods/<name>, /apis/batch/v1/namespaces/<namespace>/jobs
+		if _, path, in := strings.Cut(request.URL.Path, "/namespaces/"); in && request.Method != http.MethodGet {
+			parts := append(strings.Split(path, "/"), "namespace")
 			w.mu.Lock()
-			if w.counts[parts[4]] == nil {
-				w.counts[parts[4]] = map[string]int{}
+			if w.counts[parts[0]] == nil {
+				w.counts[parts[0]] = map[string]int{}
 			}
-			w.counts[parts[4]][what]++
+			w.counts[parts[0]][parts[1]]++
 			w.mu.Unlock()
 		}
 		return through.RoundTrip(request)
@@ -302,7 +300,7 @@ func runGate() (r *gate.Reconciler, stop func()) {
 	for _, add := range []func(context.Context, client.FieldIndexer) error{lifecyclecontrollers.AddIndexes, workload.AddIndexes, gate.AddIndexes} {
 		Expect(add(ctx, mgr.GetFieldIndexer())).To(Succeed())
 	}
-	r = gate.New(mgr.GetClient(), mgr.GetAPIReader(), func(w *workload.Workload) bool {
+	r = gate.New(mgr.GetClient(), mgr.GetAPIReader(), clock.RealClock{}, func(w *workload.Workload) bool {
 		return w.Template.Annotations[lifecyclev1.WorkloadAnnotation]+w.Object.GetAnnotations()[lifecyclev1.WorkloadAnnotation] != ""
 	})
 	Expect(r.SetupWithManager(mgr, controller.Options{MaxConcurrentReconciles: 4})).To(Succeed())

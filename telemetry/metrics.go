@@ -12,6 +12,7 @@ import (
 	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/exemplar"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
@@ -54,7 +55,10 @@ func NewMetrics(ctx context.Context, version string, registerer prometheus.Regis
 	if err != nil {
 		return nil, err
 	}
-	m := &Metrics{provider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter), sdkmetric.WithResource(res))}
+	m := &Metrics{provider: sdkmetric.NewMeterProvider(
+		sdkmetric.WithReader(exporter), sdkmetric.WithResource(res),
+		sdkmetric.WithExemplarFilter(exemplar.AlwaysOffFilter), // nothing is measured within a span, and room for them is 4 KB per app
+	)}
 	if err := m.instrument(m.provider.Meter(meterName)); err != nil {
 		return nil, fmt.Errorf("create the metrics of deliveries: %w", err)
 	}

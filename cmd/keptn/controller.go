@@ -123,6 +123,8 @@ func (f *controllerFlags) manager(cluster *rest.Config) (ctrl.Manager, error) {
 	o.LeaderElectionID = "keptn-gitops"
 	o.LeaderElectionNamespace = f.namespace
 	o.LeaderElectionReleaseOnCancel = true
+	cluster = rest.CopyConfig(cluster)
+	cluster.DisableCompression = true // of watches, each object by itself, which costs both sides more than it saves
 	mgr, err := ctrl.NewManager(cluster, o)
 	if err != nil {
 		return nil, fmt.Errorf("make manager: %w", err)

@@ -11,7 +11,7 @@ import (
 
 // settle is how long a phase runs before the record tells how it goes on: most end
 // sooner, and a write each time that a pod gets ready would be most of all writes.
-const settle = 3 * time.Second
+const settle = 10 * time.Second
 
 // putOff says after which time the record is to be written whose only news is how
 // something goes on; zero is at once.

@@ -23,7 +23,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -57,6 +57,10 @@ const (
 // parallel is how many gates of a namespace are removed at a time.
 const parallel = 16
 
+// rest is how long a namespace rests between two writes that only add released
+// revisions: everyone who watches namespaces is sent the whole list each time.
+const rest = time.Second
+
 // Reconciler opens the gates of one namespace at a time. Make it by New.
 type Reconciler struct {
 	client.Client
@@ -65,6 +69,7 @@ type Reconciler struct {
 	// Managed says whether the annotations of a workload, or of its pod template, ask
 	// for it to be delivered with checks.
 	Managed func(*workload.Workload) bool
+	Clock   clock.PassiveClock
 
 	hashes *lru.Cache[hashed, string]
 	opened *lru.Cache[types.UID, struct{}]
@@ -72,17 +77,23 @@ type Reconciler struct {
 	observing atomic.Pointer[string]
 
 	mu sync.Mutex
-	// written are namespaces as they were last written, until the cache shows them so.
-	written map[string]*corev1.Namespace
+	// said are the last writes to namespaces.
+	said map[string]said
 }
 
-// New makes a Reconciler.
-func New(c client.Client, live client.Reader, managed func(*workload.Workload) bool) *Reconciler {
+// said is a write to a namespace: the version that came of it, and when that was.
+type said struct {
+	version string
+	at      time.Time
+}
+
+// New makes a Reconciler. Its client must read its own writes.
+func New(c client.Client, live client.Reader, wall clock.PassiveClock, managed func(*workload.Workload) bool) *Reconciler {
 	hashes, _ := lru.New[hashed, string](rememberedHashes)    // fails for no size above 0
 	opened, _ := lru.New[types.UID, struct{}](rememberedPods) // as well
 	return &Reconciler{
-		Client: c, APIReader: live, Managed: managed,
-		hashes: hashes, opened: opened, written: map[string]*corev1.Namespace{},
+		Client: c, APIReader: live, Managed: managed, Clock: wall,
+		hashes: hashes, opened: opened, said: map[string]said{},
 	}
 }
 
@@ -104,36 +115,29 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, err
 	}
 	free := released(granted, earlier, doubtful, lives)
-	return apply.Result(0, errors.Join(seeErr, r.release(ctx, ns, v, free)))
+	later, err := r.release(ctx, ns, v, free)
+	return apply.Result(later, errors.Join(seeErr, err))
 }
 
-// namespace reads the newest that is known of a namespace. One that does not exist
-// is nil.
+// namespace reads a namespace. One that does not exist is nil.
 func (r *Reconciler) namespace(ctx context.Context, name string) (*corev1.Namespace, error) {
 	ns := &corev1.Namespace{}
 	err := r.Get(ctx, types.NamespacedName{Name: name}, ns)
-	if err != nil {
-		ns = nil
+	if err == nil {
+		return ns, nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	own := r.written[name]
-	if own == nil || err != nil {
-		delete(r.written, name)
-		return ns, client.IgnoreNotFound(err)
-	}
-	if older, err := resourceversion.CompareResourceVersion(ns.ResourceVersion, own.ResourceVersion); err == nil && older < 0 && ns.UID == own.UID {
-		return own, nil
-	}
-	delete(r.written, name)
-	return ns, nil
+	delete(r.said, name)
+	return nil, client.IgnoreNotFound(err)
 }
 
 // say writes the annotations of a namespace that the admission policy reads, where
-// they are not there already. Where nothing is gated nobody reads them.
-func (r *Reconciler) say(ctx context.Context, ns *corev1.Namespace, v *view, released map[string]time.Time) error {
+// they are not there already, and returns after which time it has to be asked again.
+// Where nothing is gated nobody reads them.
+func (r *Reconciler) say(ctx context.Context, ns *corev1.Namespace, v *view, released map[string]time.Time) (time.Duration, error) {
 	if r.Observing() != "" {
-		return nil
+		return 0, nil
 	}
 	wanted := map[string]any{GatedAnnotation: nil, ReleasedAnnotation: nil}
 	r.list(ctx, wanted, GatedAnnotation, slices.Sorted(maps.Keys(v.claims)), maxGated)
@@ -141,26 +145,53 @@ func (r *Reconciler) say(ctx context.Context, ns *corev1.Namespace, v *view, rel
 		r.list(ctx, wanted, ReleasedAnnotation, byAge(released), maxReleased)
 	}
 	if holds(ns, wanted) {
-		return nil
+		return 0, nil
+	}
+	if later := r.resting(ns); later > 0 && onlyAdds(ns, wanted, released) {
+		return later, nil
 	}
 	// What was decided on older annotations could lose some of them.
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"resourceVersion": ns.ResourceVersion, "annotations": wanted}})
 	if err != nil {
-		return fmt.Errorf("write annotations of namespace %s: %w", ns.Name, err)
+		return 0, fmt.Errorf("write annotations of namespace %s: %w", ns.Name, err)
 	}
 	own := &corev1.Namespace{}
 	own.Name = ns.Name
 	err = r.Patch(ctx, own, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(FieldOwner))
 	if apierrors.IsNotFound(err) {
-		return nil
+		return 0, nil
 	}
 	if err != nil {
-		return fmt.Errorf("write annotations of namespace %s: %w", ns.Name, err)
+		return 0, fmt.Errorf("write annotations of namespace %s: %w", ns.Name, err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.written[ns.Name] = own
-	return nil
+	r.said[ns.Name] = said{own.ResourceVersion, r.Clock.Now()}
+	return 0, nil
+}
+
+// resting is how long a namespace still rests from its last write.
+func (r *Reconciler) resting(ns *corev1.Namespace) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last, written := r.said[ns.Name]
+	if !written {
+		return 0
+	}
+	return rest - r.Clock.Since(last.at)
+}
+
+// onlyAdds says whether all that a namespace lists as released stays so, and nothing
+// else changes.
+func onlyAdds(ns *corev1.Namespace, wanted map[string]any, released map[string]time.Time) bool {
+	gated, lists := ns.Annotations[GatedAnnotation]
+	if lists != (wanted[GatedAnnotation] != nil) || lists && gated != wanted[GatedAnnotation] {
+		return false
+	}
+	return !slices.ContainsFunc(read(ns.Annotations[ReleasedAnnotation]), func(key string) bool {
+		_, stays := released[key]
+		return !stays
+	})
 }
 
 // holds says whether a namespace has the annotations that are wanted, and none where
@@ -212,14 +243,15 @@ var opening = strings.Join([]string{
 }, "")
 
 // release says what is released and opens the gates, at the same time: a pod that is
-// created between the two is gated, and opened by the reconcile that it causes.
-func (r *Reconciler) release(ctx context.Context, ns *corev1.Namespace, v *view, free map[string]time.Time) error {
+// created between the two is gated, and opened by the reconcile that it causes. It
+// returns after which time there is more to say.
+func (r *Reconciler) release(ctx context.Context, ns *corev1.Namespace, v *view, free map[string]time.Time) (later time.Duration, err error) {
 	var sayErr, openErr error
 	var both sync.WaitGroup
-	both.Go(func() { sayErr = r.say(ctx, ns, v, free) })
+	both.Go(func() { later, sayErr = r.say(ctx, ns, v, free) })
 	both.Go(func() { openErr = r.open(ctx, v.free(free)) })
 	both.Wait()
-	return errors.Join(sayErr, openErr)
+	return later, errors.Join(sayErr, openErr)
 }
 
 // Open removes our gate from a pod by one request, and leaves those of others. A pod
@@ -228,7 +260,8 @@ func Open(ctx context.Context, c client.Writer, key types.NamespacedName, uid ty
 	pod := &corev1.Pod{}
 	pod.Namespace, pod.Name = key.Namespace, key.Name
 	patch := client.RawPatch(types.StrategicMergePatchType, fmt.Appendf(nil, opening, uid))
-	err := c.Patch(ctx, pod, patch, client.FieldOwner(FieldOwner))
+	// The cache has no pods with a node, and would never show one that has got it.
+	err := c.Patch(ctx, pod, patch, client.FieldOwner(FieldOwner), client.DisableReadYourWritesConsistency)
 	if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
 	}

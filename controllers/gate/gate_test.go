@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -19,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -182,19 +184,8 @@ func TestWhatIsThereIsNotWrittenAgain(t *testing.T) {
 	}
 }
 
-// serial is a cache that never catches up: it shows namespaces and pods as they were.
+// serial is a cache that never catches up with pods: it shows them as they were.
 func serial(funcs interceptor.Funcs) interceptor.Funcs {
-	stale := map[client.ObjectKey]*corev1.Namespace{}
-	funcs.Get = func(ctx context.Context, c client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
-		err := c.Get(ctx, key, obj, opts...)
-		if ns, ok := obj.(*corev1.Namespace); ok && err == nil {
-			if stale[key] == nil {
-				stale[key] = ns.DeepCopy()
-			}
-			stale[key].DeepCopyInto(ns)
-		}
-		return err
-	}
 	var pods *corev1.PodList
 	funcs.List = func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
 		err := c.List(ctx, list, opts...)
@@ -269,7 +260,7 @@ func TestWhereNothingIsGatedItSaysWhy(t *testing.T) {
 			if supported != (c.want == "") || !strings.Contains(reason, c.want) {
 				t.Errorf("%s: supported %t, %q", c.reason, supported, reason)
 			}
-			r := gate.New(api, api, nil)
+			r := gate.New(api, api, clock.RealClock{}, nil)
 			if r.Observing() == "" {
 				t.Error("it claims to gate before it has looked")
 			}
@@ -278,6 +269,48 @@ func TestWhereNothingIsGatedItSaysWhy(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestReleasesInQuickSuccessionAreToldOfTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, api := newGate(t, interceptor.Funcs{}, all(optedIn(), cart(managed, 0, 1), delivered(1, 12, true), podOf(12))...)
+		reconciled(t, r)
+		db := delivered(1, 31, true)
+		db.Name, db.Spec.WorkloadName = "shop-db-1", "shop-db"
+		if err := errors.Join(api.Create(t.Context(), db), api.Create(t.Context(), podOf(31))); err != nil {
+			t.Fatal(err)
+		}
+		result, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: types.NamespacedName{Name: namespace}})
+		if err != nil || result.RequeueAfter <= 0 {
+			t.Fatalf("result %v, error %v", result, err)
+		}
+		want := outcome{Released: []string{keyOf(12, "")}, Open: []string{"pod-of-12", "pod-of-31"}}
+		if diff := cmp.Diff(want, seen(t, api)); diff != "" {
+			t.Errorf("a pod had to wait, or the namespace was written at once (-want +got):\n%s", diff)
+		}
+		time.Sleep(result.RequeueAfter)
+		reconciled(t, r)
+		want.Released = append(want.Released, keyOf(31, ""))
+		if diff := cmp.Diff(want, seen(t, api)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestARevisionThatIsGoneIsTakenOffTheListAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kwv := delivered(1, 12, true)
+		r, api := newGate(t, interceptor.Funcs{}, all(optedIn(), cart(managed, 0, 1), kwv, podOf(12))...)
+		reconciled(t, r)
+		rs := &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "cart-12"}}
+		if err := errors.Join(api.Delete(t.Context(), kwv), api.Delete(t.Context(), rs)); err != nil {
+			t.Fatal(err)
+		}
+		reconciled(t, r)
+		if listed := seen(t, api).Released; len(listed) > 0 {
+			t.Errorf("still listed: %v", listed)
+		}
+	})
 }
 
 func TestWhereNothingIsGatedNothingIsListedAndGatesStillOpen(t *testing.T) {

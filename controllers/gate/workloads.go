@@ -120,6 +120,5 @@ func (r *Reconciler) changedByOthers(before, after *corev1.Namespace) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	own := r.written[after.Name]
-	return own == nil || own.ResourceVersion != after.ResourceVersion
+	return r.said[after.Name].version != after.ResourceVersion
 }

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -184,7 +185,7 @@ func newGate(t *testing.T, funcs interceptor.Funcs, objects ...client.Object) (*
 		}
 	}
 	c := builder.Build()
-	r := gate.New(c, c, func(w *workload.Workload) bool { return w.Template.Annotations[lifecyclev1.WorkloadAnnotation] != "" })
+	r := gate.New(c, c, clock.RealClock{}, func(w *workload.Workload) bool { return w.Template.Annotations[lifecyclev1.WorkloadAnnotation] != "" })
 	r.Look(t.Context(), c)
 	if reason := r.Observing(); reason != "" {
 		t.Fatal(reason)
