@@ -24,18 +24,19 @@ func Tree(ctx context.Context, fsys fs.FS, paths []string) (*manifest.Found, err
 		return nil, fmt.Errorf("find lifecycles: %w", err)
 	}
 	joined := join(found)
-	wrong := map[string]manifest.Problems{}
+	wrong := map[*manifest.File]map[string]manifest.Problems{}
 	for _, file := range found.Files {
+		wrong[file] = map[string]manifest.Problems{}
 		for i := range file.Policies {
 			problems := joined.of(file).problems(&file.Policies[i])
-			wrong[file.Policies[i].Name] = append(wrong[file.Policies[i].Name], problems...)
+			wrong[file][file.Policies[i].Name] = append(wrong[file][file.Policies[i].Name], problems...)
 			found.Problems = append(found.Problems, problems...)
 		}
 	}
 	for i := range found.Apps {
 		app := &found.Apps[i]
 		for _, p := range app.Policies {
-			app.Problems = append(app.Problems, wrong[p.Name]...)
+			app.Problems = append(app.Problems, wrong[app.PolicyFile(p.Name)][p.Name]...)
 		}
 		app.Problems = sorted(app.Problems)
 	}

@@ -152,6 +152,8 @@ func TestAMistakeInAPolicyIsNoMistakeOfAnotherApp(t *testing.T) {
 		"shop/deployment.yaml": {Data: []byte(workload)},
 		"cart/lifecycle.yaml":  {Data: []byte("apiVersion: gitops.keptn.sh/v1alpha1\nkind: Lifecycle\nmetadata: {name: cart}\n")},
 		"cart/deployment.yaml": {Data: []byte(workload)},
+		"till/lifecycle.yaml":  {Data: []byte(strings.ReplaceAll(app, "name: shop", "name: till") + "metrics.errors < 1\n")},
+		"till/deployment.yaml": {Data: []byte(workload)},
 	}
 	found, err := check.Tree(t.Context(), tree, nil)
 	if err != nil {
@@ -161,7 +163,7 @@ func TestAMistakeInAPolicyIsNoMistakeOfAnotherApp(t *testing.T) {
 	for _, a := range found.Apps {
 		wrong[a.Lifecycle.Name] = a.Problems.HasErrors()
 	}
-	if diff := cmp.Diff(map[string]bool{"shop": true, "cart": false}, wrong); diff != "" {
+	if diff := cmp.Diff(map[string]bool{"shop": true, "cart": false, "till": false}, wrong); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -2,6 +2,7 @@ package gitops
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"path"
@@ -36,12 +37,13 @@ func (r *Reconciler) applyCopies(ctx context.Context, s *scope) error {
 		}
 		failures = errors.Join(failures, r.applyCopy(ctx, s.source, lc))
 	}
+	names := policyNames(s.found.Files)
 	for _, file := range s.found.Files {
 		if invalid(s.found.Problems, file.Path) {
 			continue
 		}
 		for i := range file.Policies {
-			p := r.policyCopy(s.source, file.Path, &file.Policies[i])
+			p := r.policyCopy(s.source, names, file.Path, &file.Policies[i])
 			kept[key(p)] = true
 			failures = errors.Join(failures, r.applyCopy(ctx, s.source, p))
 		}
@@ -67,10 +69,34 @@ func (r *Reconciler) lifecycleCopy(source *gitopsv1alpha1.GitSource, app *manife
 }
 
 // policyCopy is the object of a policy that was found.
-func (r *Reconciler) policyCopy(source *gitopsv1alpha1.GitSource, file string, found *gitopsv1alpha1.SLOPolicy) *gitopsv1alpha1.SLOPolicy {
+func (r *Reconciler) policyCopy(source *gitopsv1alpha1.GitSource, names map[policyIn]string, file string, found *gitopsv1alpha1.SLOPolicy) *gitopsv1alpha1.SLOPolicy {
 	p := &gitopsv1alpha1.SLOPolicy{Spec: *found.Spec.DeepCopy()}
-	describe(p, source, found.Name, file)
+	describe(p, source, names[policyIn{file, found.Name}], file)
 	return p
+}
+
+// policyIn is a policy of a file.
+type policyIn struct{ file, name string }
+
+// policyNames are what policies are called in the cluster. Where several files have
+// one of a name, each app has its own: a digest of the file tells them apart.
+func policyNames(files []*manifest.File) map[policyIn]string {
+	holders := map[string]int{}
+	for _, file := range files {
+		for i := range file.Policies {
+			holders[file.Policies[i].Name]++
+		}
+	}
+	names := map[policyIn]string{}
+	for _, file := range files {
+		for i := range file.Policies {
+			in := policyIn{file.Path, file.Policies[i].Name}
+			if names[in] = in.name; holders[in.name] > 1 {
+				names[in] = fmt.Sprintf("%s-%.4x", in.name, sha256.Sum256([]byte(file.Path)))
+			}
+		}
+	}
+	return names
 }
 
 // describe writes where a copy comes from.

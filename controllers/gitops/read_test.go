@@ -3,6 +3,7 @@ package gitops
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -95,5 +96,28 @@ func TestARemoteIsLookedAtAgainInTime(t *testing.T) {
 				t.Errorf("%s\ngot %s, want %s", tc.reason, got, tc.want)
 			}
 		})
+	}
+}
+
+func TestPoliciesOfOneNameInSeveralFilesAreSeveralObjects(t *testing.T) {
+	file := func(path string, policies ...string) *manifest.File {
+		f := &manifest.File{Path: path}
+		for _, name := range policies {
+			p := gitopsv1alpha1.SLOPolicy{}
+			p.Name = name
+			f.Policies = append(f.Policies, p)
+		}
+		return f
+	}
+	names := policyNames([]*manifest.File{file("a/lifecycle.yaml", "slo", "alone"), file("b/lifecycle.yaml", "slo")})
+	seen := map[string]bool{}
+	for in, name := range names {
+		if in.name == "alone" && name != "alone" || in.name == "slo" && !strings.HasPrefix(name, "slo-") {
+			t.Errorf("%v is called %s", in, name)
+		}
+		seen[name] = true
+	}
+	if len(seen) != 3 {
+		t.Errorf("want three names, got %v", seen)
 	}
 }
