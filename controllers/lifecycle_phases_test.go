@@ -2,13 +2,17 @@ package controllers_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
@@ -182,6 +186,80 @@ var _ = Describe("A commit with tasks", Ordered, ContinueOnFailure, func() {
 		w.says(commit, "checkout/pre-deployment", "success: ")
 	})
 
+	It("that asks for more than its namespace allows is not run, and says for what", func(ctx context.Context) {
+		for says, task := range map[string]string{
+			`steal: a task from Git may not run so: it names the service account "admin"`: "{name: steal, container: {image: a}, serviceAccount: {name: admin}}",
+			`steal: a task from Git may not run so: it names the Secret "theirs"`:         "{name: steal, container: {image: a, envFrom: [{secretRef: {name: theirs}}]}}",
+			`steal: a task from Git may not run so: Pod Security "restricted" refuses it`: "{name: steal, container: {image: a, securityContext: {privileged: true}}}",
+			`pull: a task from Git may not run so: it names the Secret "theirs"`:          "{name: pull, container: {image: registry.theirs/a}, imagePullSecrets: [{name: theirs}]}",
+		} {
+			commit := push(ctx, says, files(version(fmt.Sprint(len(says))), checkedBefore("["+task+"]")))
+			afterwards()
+			w.deploy(ctx, version(fmt.Sprint(len(says))))
+			w.says(commit, "checkout/pre-deployment", "failure: "+says)
+			Expect(w.delivery(ctx, commit).Released()).To(BeFalse())
+		}
+		Expect((&apps{w.namespace}).names(ctx, &batchv1.JobList{})()).To(BeEmpty())
+	})
+
+	It("whose objects say another namespace is theirs is refused", func(ctx context.Context) {
+		there := newApps(ctx, nil)
+		said := strings.Replace(checkedBefore("[later]"), "{name: checkout}", "{name: checkout, namespace: "+there.namespace+"}", 1) +
+			"---\napiVersion: lifecycle.keptn.sh/v1\nkind: KeptnTaskDefinition\nmetadata: {name: later, namespace: " + there.namespace + "}\n" +
+			"spec: {container: {image: later:1}}\n"
+		commit := w.repo.Commit("main", "1", files(deployment, said))
+		w.source(ctx)
+		w.says(commit, "validate", "failure: 2 problems: apps/checkout/lifecycle.yaml:3:28: metadata.namespace has no place here")
+		w.apply(ctx, deployment)
+		for _, list := range []client.ObjectList{&gitopsv1alpha1.LifecycleList{}, &lifecyclev1.KeptnAppVersionList{}, &lifecyclev1.KeptnTaskDefinitionList{}} {
+			Consistently(there.names(ctx, list), "100ms").Should(BeEmpty())
+			Expect((&apps{w.namespace}).names(ctx, list)()).To(BeEmpty())
+		}
+	})
+
+	Context("where the API server does not take the record of the delivery", func() {
+		const full = "count/keptnappversions.lifecycle.keptn.sh"
+		var quota *corev1.ResourceQuota
+		BeforeEach(func(ctx context.Context) {
+			none := corev1.ResourceList{full: resource.MustParse("0")}
+			quota = &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "full"}, Spec: corev1.ResourceQuotaSpec{Hard: none}}
+			Expect(kube.Create(ctx, quota)).To(Succeed())
+			quota.Status = corev1.ResourceQuotaStatus{Hard: none, Used: none} // nobody counts here
+			Expect(kube.Status().Update(ctx, quota)).To(Succeed())
+			probe := &lifecyclev1.KeptnAppVersion{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "probe"}}
+			probe.Spec.AppName, probe.Spec.Version = "probe", "1"
+			Eventually(func() error { return kube.Create(ctx, probe.DeepCopy(), client.DryRunAll) }).Should(MatchError(ContainSubstring("exceeded quota")))
+		})
+		refused := func(ctx context.Context) {
+			GinkgoHelper()
+			Eventually(state(ctx, w.lifecycle("checkout"), "Ready")).Should(And(HavePrefix("Unknown ProgressingWithRetry: "), ContainSubstring("exceeded quota")))
+			Expect(w.deliveries(ctx)).To(BeEmpty())
+			touched := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"touched":"yes"}}}`))
+			Expect(kube.Patch(ctx, w.lifecycle("checkout"), touched)).To(Succeed())
+			Consistently(state(ctx, w.lifecycle("checkout"), "Ready"), "300ms").Should(HavePrefix("Unknown ProgressingWithRetry: "))
+		}
+
+		It("is delivered once it does", func(ctx context.Context) {
+			commit := push(ctx, "1", files(deployment, checkedBefore(migrate)))
+			w.apply(ctx, deployment)
+			refused(ctx)
+			Expect(kube.Delete(ctx, quota)).To(Succeed())
+			begun(ctx, "migrate")
+			w.says(commit, "checkout/pre-deployment", "pending: running migrate")
+		})
+
+		It("is delivered once it does, where that was asked for", func(ctx context.Context) {
+			commit := push(ctx, "1", files(deployment, checkedBefore(migrate)))
+			Eventually(state(ctx, w.lifecycle("checkout"), "Ready")).Should(HavePrefix("Unknown Waiting: "))
+			ask(ctx, commit)
+			refused(ctx)
+			Expect(askedFor(ctx)()).To(Equal(commit))
+			Expect(kube.Delete(ctx, quota)).To(Succeed())
+			begun(ctx, "migrate")
+			Eventually(askedFor(ctx)).Should(BeEmpty())
+		})
+	})
+
 	It("is checked before it is applied where that is asked for, and both are one delivery", func(ctx context.Context) {
 		commit := push(ctx, "1", files(deployment, checkedBefore(migrate)))
 		Eventually(state(ctx, w.lifecycle("checkout"), "Ready")).Should(HavePrefix("Unknown Waiting: "))
@@ -211,6 +289,27 @@ var _ = Describe("A commit with tasks", Ordered, ContinueOnFailure, func() {
 		Eventually(askedFor(ctx)).Should(BeEmpty())
 		Expect(w.delivery(ctx, commit).Annotations).To(HaveKeyWithValue(lifecyclecontroller.DeliverAnnotation, other[:10]))
 		Expect(w.deliveries(ctx)).To(HaveLen(1))
+	})
+
+	It("does not take the place of what runs while it is only asked for", func(ctx context.Context) {
+		runs := func() string {
+			lc := w.lifecycle("checkout")
+			Expect(kube.Get(ctx, client.ObjectKeyFromObject(lc), lc)).To(Succeed())
+			return lc.Status.Delivery.Commit
+		}
+		first := push(ctx, "1", files(deployment, checkedBefore(migrate)))
+		w.apply(ctx, deployment)
+		begun(ctx, "migrate")
+		Eventually(runs).Should(Equal(first))
+
+		second := push(ctx, "2", files(version("2"), checkedBefore(migrate)))
+		ask(ctx, second)
+		Eventually(askedFor(ctx)).Should(BeEmpty())
+		w.says(second, "checkout/pre-deployment", "pending: running migrate")
+		Expect(runs()).To(Equal(first), "its pods wait for the first delivery alone")
+
+		w.apply(ctx, version("2"))
+		Eventually(runs).Should(Equal(second))
 	})
 
 	It("that nobody knows cannot be asked for", func(ctx context.Context) {

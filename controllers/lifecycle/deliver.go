@@ -40,8 +40,31 @@ func (r *Reconciler) begin(ctx context.Context, s *scope, kav *lifecyclev1.Keptn
 		return err
 	}
 	s.deliveries = slices.Insert(s.deliveries, 0, *kav)
-	s.lc.Status.Delivery = &gitopsv1alpha1.DeliveryReference{Namespace: kav.Namespace, Name: kav.Name, Commit: kav.Spec.Commit.SHA}
+	s.point(kav)
+	s.tie(kav, s.live)
 	return nil
+}
+
+// point has the status name a delivery, unless it was only asked for and another is
+// named, which is what runs.
+func (s *scope) point(kav *lifecyclev1.KeptnAppVersion) {
+	if s.lc.Status.Delivery == nil || wasApplied(&kav.Spec) {
+		s.lc.Status.Delivery = &gitopsv1alpha1.DeliveryReference{Namespace: kav.Namespace, Name: kav.Name, Commit: kav.Spec.Commit.SHA}
+	}
+}
+
+// tie notes that workloads carry what a delivery brings, as far as they do. That is
+// for when the delivery is recorded: what is tied is not looked at again, and a
+// delivery that could not be recorded would be lost.
+func (s *scope) tie(kav *lifecyclev1.KeptnAppVersion, carrying []*workload.Workload) {
+	if kav.Spec.Commit.Evidence == lifecyclev1.EvidenceAnnotation {
+		return
+	}
+	for _, w := range carrying {
+		if ref := refOf(kav.Spec.Workloads, kav.Namespace, w); ref != nil && ref.TemplateHash == w.TemplateHash {
+			statusOf(s.lc.Status.Workloads, w).Commit = kav.Spec.Commit.SHA
+		}
+	}
 }
 
 func (s *scope) newest() *lifecyclev1.KeptnAppVersion {
@@ -120,7 +143,8 @@ func (r *Reconciler) complete(ctx context.Context, s *scope, underWay *lifecycle
 		return err
 	}
 	kav := recordOnly(underWay)
-	if !fill(kav, rendered, s, named) {
+	noted := fill(kav, rendered, s, named)
+	if len(noted) == 0 {
 		return nil
 	}
 	begun(&kav.Spec, underWay.CreationTimestamp, len(named) > 0)
@@ -128,6 +152,8 @@ func (r *Reconciler) complete(ctx context.Context, s *scope, underWay *lifecycle
 		return err
 	}
 	underWay.Spec = kav.Spec
+	s.point(underWay)
+	s.tie(kav, slices.DeleteFunc(noted, func(w *workload.Workload) bool { return slices.Contains(named, w) }))
 	return nil
 }
 
@@ -169,24 +195,20 @@ func recordOnly(kav *lifecyclev1.KeptnAppVersion) *lifecyclev1.KeptnAppVersion {
 }
 
 // fill notes the template of every live workload that carries what the commit
-// renders, or is among those that name it, where none is noted yet, and says whether
-// there was one.
-func fill(kav *lifecyclev1.KeptnAppVersion, rendered []manifest.Workload, s *scope, named []*workload.Workload) bool {
-	changed := false
+// renders, or is among those that name it, where none is noted yet, and returns those
+// workloads.
+func fill(kav *lifecyclev1.KeptnAppVersion, rendered []manifest.Workload, s *scope, named []*workload.Workload) []*workload.Workload {
+	var noted []*workload.Workload
 	for _, w := range s.live {
 		ref := refOf(kav.Spec.Workloads, kav.Namespace, w)
-		byName := slices.Contains(named, w)
-		if ref == nil || ref.TemplateHash != "" || !byName && !renders(rendered, w, s.lc.Namespace) {
+		if ref == nil || ref.TemplateHash != "" || !slices.Contains(named, w) && !renders(rendered, w, s.lc.Namespace) {
 			continue
 		}
 		ref.TemplateHash = w.TemplateHash
 		ref.AppliedAt = phase.Time(w.WrittenAt)
-		if status := statusOf(s.lc.Status.Workloads, w); !byName && kav.Spec.Commit.Evidence != lifecyclev1.EvidenceAnnotation {
-			status.Commit = kav.Spec.Commit.SHA
-		}
-		changed = true
+		noted = append(noted, w)
 	}
-	return changed
+	return noted
 }
 
 // newDelivery is the record of a delivery that begins: what is delivered, and

@@ -55,7 +55,6 @@ func (r *Reconciler) deliverRequested(ctx context.Context, s *scope) error {
 		r.search(ctx, s, asked)
 		return nil
 	}
-	s.handled = asked
 	kav := s.deliveryUnderWay(commit.SHA)
 	if kav == nil {
 		refused, err := r.beginRequested(ctx, s, commit, asked)
@@ -63,6 +62,7 @@ func (r *Reconciler) deliverRequested(ctx context.Context, s *scope) error {
 			return err
 		}
 		if refused.Reason != "" {
+			s.handled = asked
 			condition.Set(s.lc, RequestedCondition, refused)
 			return nil
 		}
@@ -71,6 +71,7 @@ func (r *Reconciler) deliverRequested(ctx context.Context, s *scope) error {
 	if err := r.mark(ctx, kav, asked); err != nil {
 		return err
 	}
+	s.handled = asked
 	condition.Set(s.lc, RequestedCondition, condition.Ready(DeliveringReason, "%s is delivered as %s/%s", asked, kav.Namespace, kav.Name))
 	return nil
 }

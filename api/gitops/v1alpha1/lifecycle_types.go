@@ -177,7 +177,8 @@ type LifecycleStatus struct {
 	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	UnmatchedSince *metav1.Time `json:"unmatchedSince,omitempty"`
 
-	// Delivery is the newest delivery of the app.
+	// Delivery is the newest delivery of the app that was rolled out; before the first
+	// one, the newest that was asked for.
 	// +optional
 	Delivery *DeliveryReference `json:"delivery,omitempty"`
 
