@@ -7,6 +7,7 @@ import (
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	"github.com/keptn/gitops/controllers/condition"
+	"github.com/keptn/gitops/controllers/report"
 	"github.com/keptn/gitops/controllers/repository"
 	"github.com/keptn/gitops/gitsource/forge"
 	"github.com/keptn/gitops/gitsource/manifest"
@@ -26,7 +27,10 @@ func (r *Reconciler) reportStatus(ctx context.Context, s *scope) error {
 	status := validity(s.found)
 	status.Commit = s.revision.Commit
 	status.Context = repository.ContextPrefix(s.source) + "/" + validateContext
-	to := func() (forge.Destination, error) { return r.Repositories.Destination(ctx, s.source) }
+	to := report.Destination{
+		Name: repository.DestinationName(s.source),
+		Open: func() (forge.Destination, error) { return r.Repositories.Destination(ctx, s.source) },
+	}
 	reported, outcome := r.Reporter.Sync(s.source, r.news, to, []forge.Status{status}, s.source.Status.Reported)
 	s.source.Status.Reported = reported
 	condition.Set(s.source, gitopsv1alpha1.ReportedCondition, outcome)

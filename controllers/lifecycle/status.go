@@ -5,6 +5,7 @@ import (
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	"github.com/keptn/gitops/controllers/condition"
+	"github.com/keptn/gitops/controllers/report"
 	"github.com/keptn/gitops/controllers/repository"
 	"github.com/keptn/gitops/gitsource/forge"
 )
@@ -17,7 +18,10 @@ func (r *Reconciler) reportStatuses(ctx context.Context, s *scope) error {
 	if len(wanted) == 0 {
 		return nil
 	}
-	to := func() (forge.Destination, error) { return r.Repositories.Destination(ctx, s.source) }
+	to := report.Destination{
+		Name: repository.DestinationName(s.source),
+		Open: func() (forge.Destination, error) { return r.Repositories.Destination(ctx, s.source) },
+	}
 	reported, outcome := r.Reporter.Sync(s.lc, r.news, to, wanted, s.lc.Status.Reported)
 	s.lc.Status.Reported = reported
 	condition.Set(s.lc, gitopsv1alpha1.ReportedCondition, outcome)

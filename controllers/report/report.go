@@ -61,8 +61,8 @@ type result struct {
 	pause   time.Duration
 }
 
-// key is one context of one commit.
-type key struct{ commit, context string }
+// key is one context of one commit at one destination.
+type key struct{ destination, commit, context string }
 
 // New returns a Reporter whose queues have the given options.
 func New(c clock.PassiveClock, options ...forge.Option) *Reporter {
@@ -78,8 +78,13 @@ func (r *Reporter) Start(ctx context.Context) error {
 	return r.queues.Run(ctx)
 }
 
-// Destination opens the way to a forge, where there is something to report.
-type Destination func() (forge.Destination, error)
+// Destination is where statuses go.
+type Destination struct {
+	// Name tells it from others: what was reported to one is not known to another.
+	Name string
+	// Open opens the way to it, where there is something to report.
+	Open func() (forge.Destination, error)
+}
 
 // Sync puts into the queue what is wanted and not yet reported, and returns what
 // is reported now, with an outcome for the condition Reported. It never waits
@@ -87,16 +92,16 @@ type Destination func() (forge.Destination, error)
 func (r *Reporter) Sync(object client.Object, wake chan<- event.GenericEvent, to Destination, wanted []forge.Status, reported []gitopsv1alpha1.ReportedStatus) ([]gitopsv1alpha1.ReportedStatus, condition.Outcome) {
 	recorded := make(map[key]gitopsv1alpha1.ReportedStatus, len(reported))
 	for _, s := range reported {
-		recorded[key{s.Commit, s.Context}] = s
+		recorded[key{s.Destination, s.Commit, s.Context}] = s
 	}
 	now := make([]gitopsv1alpha1.ReportedStatus, 0, len(wanted))
 	var b batch
 	for _, status := range wanted {
-		k := key{status.Commit, status.Context}
+		k := key{to.Name, status.Commit, status.Context}
 		last := r.take(nameOf(object), k, recorded[k])
 		if last.Outcome != "" && last.Err == nil {
 			// One that was superseded counts too: the commit shows what is newer.
-			recorded[k] = entry(last.Item.Status)
+			recorded[k] = entry(to.Name, last.Item.Status)
 		}
 		was, ok := recorded[k]
 		if ok {
@@ -106,7 +111,7 @@ func (r *Reporter) Sync(object client.Object, wake chan<- event.GenericEvent, to
 			b.add(status, last, r.clock.Now())
 		}
 	}
-	r.drop(nameOf(object), wanted)
+	r.drop(nameOf(object), to.Name, wanted)
 	return now, r.send(object, wake, to, b.open, b.failure)
 }
 
@@ -139,7 +144,7 @@ func (b *batch) add(status forge.Status, last result, now time.Time) {
 // the forge's last answer where it refused, else empty.
 func (r *Reporter) send(object client.Object, wake chan<- event.GenericEvent, to Destination, open []forge.Status, failure condition.Outcome) condition.Outcome {
 	if len(open) > 0 {
-		destination, err := to()
+		destination, err := to.Open()
 		if err != nil {
 			return unable(err)
 		}
@@ -185,12 +190,12 @@ func (r *Reporter) take(name string, k key, recorded gitopsv1alpha1.ReportedStat
 }
 
 // drop forgets results of contexts that the object no longer wants.
-func (r *Reporter) drop(name string, wanted []forge.Status) {
+func (r *Reporter) drop(name, destination string, wanted []forge.Status) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if o := r.owners[name]; o != nil {
 		maps.DeleteFunc(o.results, func(k key, _ result) bool {
-			return !slices.ContainsFunc(wanted, func(s forge.Status) bool { return k == key{s.Commit, s.Context} })
+			return !slices.ContainsFunc(wanted, func(s forge.Status) bool { return k == key{destination, s.Commit, s.Context} })
 		})
 	}
 }
@@ -207,7 +212,7 @@ func (r *Reporter) handle(res forge.Result) {
 	r.mu.Lock()
 	o := r.owners[res.Item.Owner]
 	if o != nil {
-		k := key{res.Item.Status.Commit, res.Item.Status.Context}
+		k := key{res.Item.Destination.Name, res.Item.Status.Commit, res.Item.Status.Context}
 		o.results[k] = r.follow(o.results[k], res)
 	}
 	r.mu.Unlock()
@@ -235,8 +240,9 @@ func says(was gitopsv1alpha1.ReportedStatus, s forge.Status) bool {
 	return was.State == string(s.State) && was.Description == s.Description && was.Commit == s.Commit
 }
 
-func entry(s forge.Status) gitopsv1alpha1.ReportedStatus {
+func entry(destination string, s forge.Status) gitopsv1alpha1.ReportedStatus {
 	return gitopsv1alpha1.ReportedStatus{
+		Destination: destination,
 		Commit:      s.Commit,
 		Context:     s.Context,
 		State:       string(s.State),

@@ -54,6 +54,8 @@ type object struct {
 	host     *host
 	news     chan event.GenericEvent
 	noWay    error
+	// at is the name of where statuses go.
+	at string
 }
 
 // run runs a test with a Reporter at work, in a bubble with a time of its own.
@@ -83,9 +85,9 @@ func status(context string, state forge.State, description string) forge.Status 
 // sync does what a reconcile does: it records what is reported, unless the write
 // is lost, and lets the queue work.
 func (o *object) sync(lost bool, wanted ...forge.Status) condition.Outcome {
-	to := func() (forge.Destination, error) {
-		return forge.Destination{Host: "forge", Repository: "shop", Reporter: o.host}, o.noWay
-	}
+	to := report.Destination{Name: o.at, Open: func() (forge.Destination, error) {
+		return forge.Destination{Name: o.at, Host: "forge", Repository: "shop" + o.at, Reporter: o.host}, o.noWay
+	}}
 	reported, outcome := o.reporter.Sync(o.GitSource, o.news, to, wanted, o.Status.Reported)
 	if !lost {
 		o.Status.Reported = reported
@@ -127,6 +129,23 @@ func TestAStatusIsSentOnceAndThenRecorded(t *testing.T) {
 			}
 		}
 		o.want(t, "one status", []string{"validate success valid"}, []string{"validate success valid"})
+	})
+}
+
+func TestASourceThatMovesIsReportedAnewToWhereItIs(t *testing.T) {
+	run(t, func(t *testing.T, o *object) {
+		valid := status("validate", forge.Success, "valid")
+		o.at = "generic https://old"
+		o.sync(false, valid)
+		o.sync(false, valid)
+		o.at, o.host.held = "gitea https://new", map[string]forge.Status{}
+		for range 3 {
+			o.sync(false, valid)
+		}
+		o.want(t, "once to each", []string{"validate success valid", "validate success valid"}, []string{"validate success valid"})
+		if got := o.Status.Reported[0].Destination; got != o.at {
+			t.Errorf("recorded as shown by %q", got)
+		}
 	})
 }
 

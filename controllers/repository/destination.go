@@ -1,6 +1,7 @@
 package repository
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
+	"github.com/keptn/gitops/gitsource"
 	"github.com/keptn/gitops/gitsource/forge"
 )
 
@@ -39,7 +41,23 @@ func (r *Repositories) Destination(ctx context.Context, source *gitopsv1alpha1.G
 	if err != nil {
 		return forge.Destination{}, err
 	}
-	return forge.New(string(source.Spec.Provider), target)
+	to, err := forge.New(string(source.Spec.Provider), target)
+	to.Name = DestinationName(source)
+	return to, err
+}
+
+// DestinationName tells where the statuses of a source's commits go, as
+// "<provider> <url>", with the URL of the forge's API where that is set.
+func DestinationName(source *gitopsv1alpha1.GitSource) string {
+	url, err := gitsource.PublicURL(source.Spec.URL)
+	if err != nil {
+		url = "" // it is no destination, which Destination says
+	}
+	name := string(cmp.Or(source.Spec.Provider, gitopsv1alpha1.GenericProvider)) + " " + url
+	if s := source.Spec.Statuses; s != nil && s.APIURL != "" {
+		name += " " + s.APIURL
+	}
+	return name
 }
 
 // token reads the forge's token, and the certificates that its server is

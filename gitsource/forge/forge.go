@@ -126,6 +126,8 @@ type Target struct {
 // Destination is where the statuses of one repository go, and its pull requests.
 type Destination struct {
 	Reporter
+	// Name is what its callers call it; the package does not use it.
+	Name string
 	// Host is whose limits the repository shares: the key of its Queue.
 	Host string
 	// Repository is the repository's name on Host.

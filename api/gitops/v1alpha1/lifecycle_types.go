@@ -248,6 +248,10 @@ type AppCommit struct {
 
 // ReportedStatus is what one commit was told in one context.
 type ReportedStatus struct {
+	// Destination is where the commit shows it: the provider and the URL of the
+	// repository, and that of the forge's API where it is set.
+	// +optional
+	Destination string `json:"destination,omitempty"`
 	// Commit is the full SHA.
 	Commit string `json:"commit"`
 	// Context of the status.
