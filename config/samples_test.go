@@ -69,6 +69,10 @@ func TestLifecycleKindsAreAcceptedAndRefusedAsKeptnDoes(t *testing.T) {
 	tryCases(t, "testdata/lifecycle.yaml", "lifecycle.keptn.sh/v1", "lifecycle.keptn.sh/v1beta1")
 }
 
+func TestOptionsAreAcceptedAndRefusedAsKeptnDoes(t *testing.T) {
+	tryCases(t, "testdata/options.yaml", "options.keptn.sh/v1alpha1")
+}
+
 func TestGitOpsKindsAreAcceptedAndRefused(t *testing.T) {
 	tryCases(t, "testdata/gitops.yaml", "gitops.keptn.sh/v1alpha1")
 }

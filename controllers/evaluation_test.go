@@ -97,7 +97,7 @@ var _ = Describe("A KeptnEvaluation", Ordered, ContinueOnFailure, func() {
 		Eventually(status(ctx, e)).Should(And(ended("Failed", "fail"), HaveField("RetryCount", 2),
 			says("cpu", "Failed", "7", "value '7' did not meet objective '<5'"),
 			HaveField("EvaluationStatus", HaveKeyWithValue("cpu =7", HaveField("Message", HavePrefix("invalid operator")))),
-			HaveField("EvaluationStatus", HaveKeyWithValue("missing", HaveField("Message", HavePrefix(`no KeptnMetric "missing"`)))),
+			HaveField("EvaluationStatus", HaveKeyWithValue("missing", HaveField("Message", `keptnmetrics.metrics.keptn.sh "missing" not found`))),
 			HaveField("Summary", HavePrefix("3 of 3 objectives not met, look 2 of 2: cpu: ")),
 		))
 		Expect(e.Status.EndTime.Sub(e.Status.StartTime.Time)).To(BeNumerically(">=", time.Second))

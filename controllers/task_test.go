@@ -178,8 +178,8 @@ var _ = Describe("A task", func() {
 		Expect(kube.Get(ctx, types.NamespacedName{Namespace: w.namespace, Name: "migrate"}, &t)).To(Succeed())
 		Expect(t.Status.ExitCode).To(HaveValue(BeZero()))
 		Eventually(w.events(ctx, "migrate")).Should(ConsistOf(
-			"Normal ReconcileTaskStatusChanged: task status changed from Pending to Progressing",
-			"Normal ReconcileTaskStatusChanged: task status changed from Progressing to Succeeded",
+			"Normal ReconcileTaskStatusChanged: Reconcile Task: task status changed from Pending to Progressing / Namespace: "+w.namespace+", Name: migrate",
+			"Normal ReconcileTaskStatusChanged: Reconcile Task: task status changed from Progressing to Succeeded / Namespace: "+w.namespace+", Name: migrate",
 		))
 	})
 

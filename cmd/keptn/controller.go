@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
@@ -58,27 +59,31 @@ Traces are exported as the variables OTEL_EXPORTER_OTLP_* say.`,
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return flags.run(cmd.Context()) },
 	}
-	f := cmd.Flags()
-	f.StringVar(&flags.storageDir, "storage-dir", "/data", "where Git's objects are kept; they are fetched again when lost")
-	f.Int64Var(&flags.storageBytes, "storage-bytes", 4<<30, "how much of --storage-dir may be used")
-	f.StringVar(&flags.metricsAddress, "metrics-bind-address", ":8080", "where Prometheus metrics are served; 0 for nowhere")
-	f.StringVar(&flags.probeAddress, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served")
-	f.BoolVar(&flags.leaderElect, "leader-elect", false, "work only while holding the lease, so that several replicas can stand by")
-	f.StringVar(&flags.namespace, "namespace", cmp.Or(os.Getenv("POD_NAMESPACE"), "keptn-system"), "Keptn's own namespace: of its lease, and of definitions that another namespace does not have")
-	f.StringVar(&flags.denoImage, "deno-image", task.DenoImage, "what scripts for Deno run in")
-	f.StringVar(&flags.pythonImage, "python-image", task.PythonImage, "what scripts for Python run in")
-	f.StringVar(&flags.detailsURL, "details-url", "", "where statuses of commits lead: an address with {namespace} {name} {app} {environment} {commit} {phase} {traceID}")
-	f.DurationVar(&flags.quiet, "discovery-quiet-period", app.DefaultQuiet, "how long no new workload of an app has to show up before the app is complete")
-	f.IntVar(&flags.concurrent, "concurrent", 4, "how many objects of a kind are worked on at a time")
-	f.StringVar(&flags.cluster, "cluster-name", "", "name of this cluster in Git notes (default: the begin of the UID of namespace kube-system)")
-	f.StringVar(&flags.cloudEvents, "cloudevents-endpoint", "", "where CloudEvents of deliveries are posted; empty for nowhere")
-	f.Float64Var(&flags.statusesPerSecond, "statuses-per-second", 5, "requests per second to one forge, at most")
-	f.BoolVar(&flags.plainHTTP, "allow-plain-http-credentials", false, "let passwords and tokens for Git go over http")
-	flags.metrics.add(f)
-	logFlags := flag.NewFlagSet("log", flag.ContinueOnError)
-	flags.log.BindFlags(logFlags)
-	f.AddGoFlagSet(logFlags)
+	flags.add(cmd.Flags())
 	return cmd
+}
+
+// add adds the flags to a set.
+func (f *controllerFlags) add(set *pflag.FlagSet) {
+	set.StringVar(&f.storageDir, "storage-dir", "/data", "where Git's objects are kept; they are fetched again when lost")
+	set.Int64Var(&f.storageBytes, "storage-bytes", 4<<30, "how much of --storage-dir may be used")
+	set.StringVar(&f.metricsAddress, "metrics-bind-address", ":8080", "where Prometheus metrics are served; 0 for nowhere")
+	set.StringVar(&f.probeAddress, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served")
+	set.BoolVar(&f.leaderElect, "leader-elect", false, "work only while holding the lease, so that several replicas can stand by")
+	set.StringVar(&f.namespace, "namespace", cmp.Or(os.Getenv("POD_NAMESPACE"), "keptn-system"), "Keptn's own namespace: of its lease, and of definitions that another namespace does not have")
+	set.StringVar(&f.denoImage, "deno-image", task.DenoImage, "what scripts for Deno run in")
+	set.StringVar(&f.pythonImage, "python-image", task.PythonImage, "what scripts for Python run in")
+	set.StringVar(&f.detailsURL, "details-url", "", "where statuses of commits lead: an address with {namespace} {name} {app} {environment} {commit} {phase} {traceID}")
+	set.DurationVar(&f.quiet, "discovery-quiet-period", app.DefaultQuiet, "how long no new workload of an app has to show up before the app is complete")
+	set.IntVar(&f.concurrent, "concurrent", 4, "how many objects of a kind are worked on at a time")
+	set.StringVar(&f.cluster, "cluster-name", "", "name of this cluster in Git notes (default: the begin of the UID of namespace kube-system)")
+	set.StringVar(&f.cloudEvents, "cloudevents-endpoint", "", "where CloudEvents of deliveries are posted; empty for nowhere")
+	set.Float64Var(&f.statusesPerSecond, "statuses-per-second", 5, "requests per second to one forge, at most")
+	set.BoolVar(&f.plainHTTP, "allow-plain-http-credentials", false, "let passwords and tokens for Git go over http")
+	f.metrics.add(set)
+	logFlags := flag.NewFlagSet("log", flag.ContinueOnError)
+	f.log.BindFlags(logFlags)
+	set.AddGoFlagSet(logFlags)
 }
 
 // run runs the controllers until ctx ends.
@@ -132,9 +137,9 @@ func (f *controllerFlags) manager(cluster *rest.Config) (ctrl.Manager, error) {
 	return mgr, errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ping", healthz.Ping))
 }
 
-// options opens what the controllers work with.
-func (f *controllerFlags) options(ctx context.Context, mgr ctrl.Manager) (controllers.Options, error) {
-	o := controllers.Options{
+// settings are what the flags say as they are.
+func (f *controllerFlags) settings() controllers.Options {
+	return controllers.Options{
 		DetailsURL: f.detailsURL,
 		Namespace:  f.namespace,
 		Tasks:      task.Options{DenoImage: f.denoImage, PythonImage: f.pythonImage},
@@ -143,6 +148,11 @@ func (f *controllerFlags) options(ctx context.Context, mgr ctrl.Manager) (contro
 		Concurrent: f.concurrent,
 		Queue:      []forge.Option{forge.WithRate(rate.Limit(f.statusesPerSecond), max(1, int(2*f.statusesPerSecond)))},
 	}
+}
+
+// options opens what the controllers work with.
+func (f *controllerFlags) options(ctx context.Context, mgr ctrl.Manager) (controllers.Options, error) {
+	o := f.settings()
 	storeOptions := []gitsource.Option{gitsource.MaxBytes(f.storageBytes)}
 	if f.plainHTTP {
 		storeOptions = append(storeOptions, gitsource.AllowPlainHTTPCredentials())

@@ -27,7 +27,7 @@ import (
 const (
 	// recently is the window that is judged where no rollout says which.
 	recently = 5 * time.Minute
-	// shortestRollout is how long a rollout has to be over for what came since to be
+	// shortestWindow is how long a rollout has to be over for what came since to be
 	// judged.
 	shortestWindow = time.Minute
 	// maxName is the longest name that Kubernetes takes, in bytes.

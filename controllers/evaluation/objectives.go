@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
+	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
 	"github.com/keptn/gitops/controllers/condition"
 	"github.com/keptn/gitops/controllers/serving"
 	"github.com/keptn/gitops/policy"
@@ -185,7 +186,7 @@ func free[T any](taken map[string]T, names ...string) string {
 }
 
 // newest is the newest value of the KeptnMetric that an objective names, as text, or
-// what is wrong with it.
+// what is wrong with it, in Keptn's words.
 func (r *Reconciler) newest(ctx context.Context, ref lifecyclev1.KeptnMetricReference, own string) (value serving.Value, problem string, err error) {
 	namespaces := r.namespaces(own)
 	if ref.Namespace != "" {
@@ -201,7 +202,7 @@ func (r *Reconciler) newest(ctx context.Context, ref lifecyclev1.KeptnMetricRefe
 		}
 		return value, problemOf(value, ref.Name), nil
 	}
-	return serving.Value{}, fmt.Sprintf("no KeptnMetric %q in namespace %s: create it there", ref.Name, strings.Join(namespaces, " or ")), nil
+	return serving.Value{}, apierrors.NewNotFound(metricsv1.GroupVersion.WithResource("keptnmetrics").GroupResource(), ref.Name).Error(), nil
 }
 
 // problemOf says why a KeptnMetric has no value to compare; it is empty where it has.

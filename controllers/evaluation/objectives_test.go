@@ -127,7 +127,7 @@ func TestAnObjectiveThatWasMetIsNotLookedAtAgain(t *testing.T) {
 	c := looking(t, 3, healthy("shop", objective("cpu", "<11"), objective("mem", ">5")))
 	c.set("shop", "cpu", "7")
 	e, wait := c.reconcile(t)
-	const summary = `1 of 2 objectives not met, look 1 of 3: mem: no KeptnMetric "mem" in namespace shop or keptn: create it there`
+	const summary = `1 of 2 objectives not met, look 1 of 3: mem: keptnmetrics.metrics.keptn.sh "mem" not found`
 	if s := e.Status; s.OverallStatus != lifecyclev1.StateProgressing || wait != 5*time.Second || ready(e) != "Unknown NotMet: "+summary {
 		t.Fatalf("%s, again in %s: %s", s.OverallStatus, wait, ready(e))
 	}
@@ -242,7 +242,7 @@ func TestAKeptnMetricIsThatOfTheNearestNamespace(t *testing.T) {
 		"Own":     {"The evaluation's namespace goes first.", "cpu", map[string]string{"shop": "1", "keptn": "2"}, "value '1' met"},
 		"Keptn":   {"Keptn's own has those that are for all.", "cpu", map[string]string{"keptn": "2"}, "value '2' met"},
 		"Named":   {"The one that is named is the only one.", "other/cpu", map[string]string{"shop": "1", "other": "3"}, "value '3' met"},
-		"Missing": {"And nothing stands in for it.", "other/cpu", map[string]string{"shop": "1", "keptn": "2"}, `no KeptnMetric "cpu" in namespace other: create it there`},
+		"Missing": {"And nothing stands in for it.", "other/cpu", map[string]string{"shop": "1", "keptn": "2"}, `keptnmetrics.metrics.keptn.sh "cpu" not found`},
 		"Empty":   {"Nor for one without a value.", "cpu", map[string]string{"shop": "", "keptn": "2"}, "empty value for: cpu"},
 	}
 	for name, tc := range cases {

@@ -20,7 +20,6 @@ import (
 
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers/apply"
-	"github.com/keptn/gitops/controllers/condition"
 )
 
 // DefinitionReconciler keeps the scripts of KeptnTaskDefinitions where pods can
@@ -147,6 +146,6 @@ func (r *DefinitionReconciler) configMap(ctx context.Context, namespace, name st
 	return found, nil
 }
 
-func (r *DefinitionReconciler) failed(d *lifecyclev1.KeptnTaskDefinition, note string) {
-	r.Events.Eventf(d, nil, corev1.EventTypeWarning, "ReconcileTaskFailed", "ReconcileTask", "%s", condition.Note(note))
+func (r *DefinitionReconciler) failed(d *lifecyclev1.KeptnTaskDefinition, why string) {
+	tell(r.Events, d, reconcileTask, "Failed", corev1.EventTypeWarning, why)
 }

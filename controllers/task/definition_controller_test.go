@@ -119,9 +119,16 @@ func TestTheStatusNamesAConfigMapThatHoldsAScript(t *testing.T) {
 			if got := w.define().Status.Function.ConfigMap; got != c.want {
 				t.Errorf("%s: the status names %q, want %q", c.reason, got, c.want)
 			}
-			if name == "Theirs" && len(w.told()) != 1 {
-				t.Error("nobody is told")
-			}
 		})
+	}
+}
+
+func TestAScriptThatCannotBeKeptIsToldOf(t *testing.T) {
+	w := newWorld(t, scripted(inline()), configMap("shop", "keptnfn-migrate-database", "code"))
+	w.define()
+	want := []string{"Warning ReconcileTaskFailed Reconcile Task: could not update configmap: keptnfn-migrate-database is there already, and not of this definition: " +
+		"delete it, or give the definition another name / Namespace: shop, Name: migrate-database"}
+	if diff := cmp.Diff(want, w.told()); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
 	}
 }

@@ -65,6 +65,9 @@ var (
 	Tail     = tail
 )
 
+// End keeps the end of a log.
+type End = end
+
 // String is an ending as <pod>/<container> <exit code>.
 func (e *ending) String() string {
 	switch {

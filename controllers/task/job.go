@@ -184,14 +184,9 @@ func givenContainer(t *lifecyclev1.KeptnTask, d *definition, p program) corev1.C
 func runner(t *lifecyclev1.KeptnTask, p program, o Options, pod *corev1.PodSpec) corev1.Container {
 	c := corev1.Container{
 		Name: runnerName, Image: p.language.image(o), ImagePullPolicy: corev1.PullIfNotPresent,
-		Command: p.language.command(p.script), WorkingDir: scratch,
+		Command: p.language.command, Args: arguments(p), WorkingDir: scratch,
 		Env: environment(t, p), SecurityContext: unprivileged(),
-		VolumeMounts: []corev1.VolumeMount{{Name: scratchVolume, MountPath: scratch}},
 	}
-	for _, argument := range append([]string{target(p)}, strings.Fields(p.inputs.arguments)...) {
-		c.Args = append(c.Args, verbatim(argument))
-	}
-	addVolume(pod, corev1.Volume{Name: scratchVolume, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}})
 	name := scriptVolume
 	if p.step != "" {
 		name, c.WorkingDir = "function-"+p.step, sharedDir
@@ -204,7 +199,23 @@ func runner(t *lifecyclev1.KeptnTask, p program, o Options, pod *corev1.PodSpec)
 		addVolume(pod, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{ConfigMap: source}})
 		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: name, ReadOnly: true, MountPath: p.language.file, SubPath: p.script.key})
 	}
+	addVolume(pod, corev1.Volume{Name: scratchVolume, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}})
+	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: scratchVolume, MountPath: scratch})
 	return c
+}
+
+// arguments are those of the command that runs a script: the task's, which are options
+// of the command as in Keptn, and then the script.
+func arguments(p program) []string {
+	args := strings.Fields(p.inputs.arguments)
+	if p.script.url != "" {
+		args = append(args, p.language.fetch...)
+	}
+	args = append(args, target(p))
+	for i := range args {
+		args[i] = verbatim(args[i])
+	}
+	return args
 }
 
 // target is the file or the address of a script.
@@ -215,8 +226,8 @@ func target(p program) string {
 	return p.language.file
 }
 
-// environment is what a script is given, in Keptn's order, and what its language
-// needs.
+// environment is what a script is given, as Keptn does and in its order, and then what
+// its language needs.
 func environment(t *lifecyclev1.KeptnTask, p program) []corev1.EnvVar {
 	var env []corev1.EnvVar
 	if len(p.inputs.parameters) > 0 {
@@ -228,7 +239,7 @@ func environment(t *lifecyclev1.KeptnTask, p program) []corev1.EnvVar {
 			LocalObjectReference: corev1.LocalObjectReference{Name: p.inputs.secret}, Key: envSecureData,
 		}}})
 	}
-	env = append(env, variable(envScript, target(p)), corev1.EnvVar{Name: envHome, Value: scratch})
+	env = append(env, variable(envScript, target(p)))
 	return append(env, p.language.env...)
 }
 

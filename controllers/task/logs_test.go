@@ -23,13 +23,14 @@ func TestOfALogItsEndIsRead(t *testing.T) {
 		"Empty":   {"Nothing is an answer.", "", ""},
 		"Long":    {"Whole lines, and the last of them.", strings.Repeat(line, 49) + "the error\n", strings.Repeat(line, 40) + "the error"},
 		"OneLine": {"The end of a line without end.", strings.Repeat("x", 2*limit) + "!", strings.Repeat("x", limit-1) + "!"},
+		"Wide":    {"The last of long lines, too.", strings.Repeat(strings.Repeat("x", 16<<10-1)+"\n", 49) + "the error\n", "the error"},
 		"Runes":   {"No rune is cut in two.", "a" + strings.Repeat("é", limit), strings.Repeat("é", limit/2)},
 		"Binary":  {"What is no text is marked.", "a\xff\xfeb", "a\uFFFDb"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if got := r.URL.String(); got != "/api/v1/namespaces/shop/pods/p1/log?container=main&limitBytes=65536&tailLines=50" {
+				if got := r.URL.String(); got != "/api/v1/namespaces/shop/pods/p1/log?container=main&limitBytes=2097152&tailLines=50" {
 					http.Error(w, got, http.StatusBadRequest)
 					return
 				}
@@ -60,6 +61,24 @@ func TestALogThatCannotBeReadSaysWhose(t *testing.T) {
 	}
 	if _, err := task.PodLogs(kube)(t.Context(), "shop", "p1", "main"); err == nil || !strings.Contains(err.Error(), `"main" of pod shop/p1`) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestALongLogIsNotHeldInMemory(t *testing.T) {
+	var kept task.End
+	chunk := []byte(strings.Repeat(strings.Repeat("x", 1023)+"\n", 32))
+	allocated := testing.AllocsPerRun(1, func() {
+		for range 100 << 5 { // 100 MiB
+			if n, err := kept.Write(chunk); n != len(chunk) || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+	})
+	if allocated > 10 || cap(kept) > 128<<10 {
+		t.Errorf("%v allocations, %d bytes held", allocated, cap(kept))
+	}
+	if got := task.Tail(string(kept)); len(got) != 4095 {
+		t.Errorf("%d bytes are left", len(got))
 	}
 }
 

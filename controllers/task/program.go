@@ -84,9 +84,11 @@ type language struct {
 	file string
 	// image that it runs in.
 	image func(Options) string
-	// command that runs a script, which the script's file or URL follows, and then
-	// its arguments.
-	command func(s script) []string
+	// command is what the arguments of a task follow, and then the file or the URL of
+	// its script.
+	command []string
+	// fetch goes before a URL.
+	fetch []string
 	// env is what the language needs beside what the script is given.
 	env []corev1.EnvVar
 }
@@ -101,41 +103,35 @@ const (
 	envArguments  = "CMD_ARGS"
 	envSecureData = "SECURE_DATA"
 	envScript     = "SCRIPT"
-	envHome       = "HOME"
 )
 
 // readable are the variables that a script for Deno may read.
-var readable = strings.Join([]string{envData, envSecureData, envContext, envArguments, envScript, envHome, "TMPDIR"}, ",")
+var readable = strings.Join([]string{envData, envSecureData, envContext, envArguments, envScript, "TMPDIR"}, ",")
 
-// fetch is a program in Python that fetches the script that its first argument
-// names, and runs it. Certificates are verified, as urllib does unless told not to.
-const fetch = `import runpy, sys, urllib.request
+// fetchPython is a program in Python that fetches the script that its argument names,
+// and runs it. Certificates are verified, as urllib does unless told not to.
+const fetchPython = `import runpy, sys, urllib.request
 sys.argv.pop(0)
 file, _ = urllib.request.urlretrieve(sys.argv[0], "` + scratch + `/function.py")
 runpy.run_path(file, run_name="__main__")`
 
+// deno keeps the modules that a script fetches in a directory that can be written to.
 func deno() language {
 	return language{
-		file:  "/var/data/function.ts",
-		image: Options.denoImage,
-		command: func(script) []string {
-			return []string{"deno", "run", "--no-prompt", "--allow-net", "--allow-read", "--allow-write", "--allow-env=" + readable}
-		},
-		env: []corev1.EnvVar{{Name: "DENO_DIR", Value: scratch + "/deno"}, {Name: "DENO_NO_UPDATE_CHECK", Value: "1"}},
+		file:    "/var/data/function.ts",
+		image:   Options.denoImage,
+		command: []string{"deno", "run", "--no-prompt", "--allow-net", "--allow-read", "--allow-write", "--allow-env=" + readable},
+		env:     []corev1.EnvVar{{Name: "DENO_DIR", Value: scratch + "/deno"}},
 	}
 }
 
+// python writes its log at once (-u), so that it is there when a task is cut short.
 func python() language {
 	return language{
-		file:  "/var/data/function.py",
-		image: Options.pythonImage,
-		command: func(s script) []string {
-			if s.url != "" {
-				return []string{"python3", "-c", fetch}
-			}
-			return []string{"python3"}
-		},
-		env: []corev1.EnvVar{{Name: "PYTHONUNBUFFERED", Value: "1"}},
+		file:    "/var/data/function.py",
+		image:   Options.pythonImage,
+		command: []string{"python3", "-u"},
+		fetch:   []string{"-c", fetchPython},
 	}
 }
 

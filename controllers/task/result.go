@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -96,35 +97,43 @@ func summarize(t *lifecyclev1.KeptnTask) {
 	}
 }
 
-// announce tells of what changed, with Keptn's reasons.
+// A subject is what an event is about, as Keptn's reasons and its messages call it.
+type subject struct{ reason, message string }
+
+var (
+	createTask    = subject{"CreateTask", "Create Task"}
+	reconcileTask = subject{"ReconcileTask", "Reconcile Task"}
+)
+
+// tell emits an event in Keptn's words. A state says what became of the subject.
+func tell(recorder events.EventRecorder, obj client.Object, of subject, state, kind, message string) {
+	note := fmt.Sprintf("%s: %s / Namespace: %s, Name: %s", of.message, message, obj.GetNamespace(), obj.GetName())
+	recorder.Eventf(obj, nil, kind, of.reason+state, of.reason, "%s", condition.Note(note))
+}
+
+// announce tells of what changed.
 func (r *Reconciler) announce(before, after *lifecyclev1.KeptnTask) {
 	was, is := before.Status, after.Status
 	if is.Reason != was.Reason || is.Status != was.Status {
-		if reason, note := unbegunBecause(after); reason != "" {
-			r.Events.Eventf(after, nil, corev1.EventTypeWarning, reason, "CreateTask", "%s", condition.Note(note))
+		if state, message := unbegunBecause(after); state != "" {
+			tell(r.Events, after, createTask, state, corev1.EventTypeWarning, message)
 		}
 	}
-	from := cmp.Or(was.Status, lifecyclev1.StatePending)
-	if is.Status == from {
-		return
+	if from := cmp.Or(was.Status, lifecyclev1.StatePending); is.Status != from {
+		tell(r.Events, after, reconcileTask, "StatusChanged", corev1.EventTypeNormal, fmt.Sprintf("task status changed from %s to %s", from, is.Status))
 	}
-	kind := corev1.EventTypeNormal
-	if is.Status == lifecyclev1.StateFailed {
-		kind = corev1.EventTypeWarning
-	}
-	r.Events.Eventf(after, nil, kind, "ReconcileTaskStatusChanged", "ReconcileTask", "task status changed from %s to %s", from, is.Status)
 }
 
-// unbegunBecause is the event of a task that could not begin; it is empty where a
+// unbegunBecause is what is told of a task that could not begin; it is empty where a
 // task did.
-func unbegunBecause(t *lifecyclev1.KeptnTask) (reason, note string) {
+func unbegunBecause(t *lifecyclev1.KeptnTask) (state, message string) {
 	switch t.Status.Reason {
 	case reasonDefinitionNotFound:
-		return "CreateTaskNotFound", t.Status.Message
+		return "NotFound", t.Status.Message
 	case reasonInvalidDefinition:
-		return "CreateTaskFailed", fmt.Sprintf("could not merge KeptnTaskDefinition: %s: %s", t.Spec.TaskDefinition, t.Status.Message)
+		return "Failed", fmt.Sprintf("could not merge KeptnTaskDefinition: %s: %s", t.Spec.TaskDefinition, t.Status.Message)
 	case reasonNotAllowed, reasonJobForbidden, reasonJobInvalid, reasonJobConflict:
-		return "CreateTaskFailed", fmt.Sprintf("could not create Job: %s: %s", jobName(t), t.Status.Message)
+		return "Failed", fmt.Sprintf("could not create Job: %s: %s", jobName(t), t.Status.Message)
 	default:
 		return "", ""
 	}

@@ -41,6 +41,15 @@ func stateOf(job *batchv1.Job) outcome {
 	return outcome{state: lifecyclev1.StateProgressing}
 }
 
+// explained is what is said of a Job that ended. One whose time is over says no more
+// than that: why it did not come to run was said of the task before.
+func (o outcome) explained(was lifecyclev1.KeptnTaskStatus) string {
+	if o.reason != batchv1.JobReasonDeadlineExceeded || was.Status != lifecyclev1.StateProgressing || was.Message == "" {
+		return o.message
+	}
+	return o.message + ": " + was.Message
+}
+
 // The reasons of a task whose pod does not come to run.
 const (
 	reasonUnschedulable   = "Unschedulable"

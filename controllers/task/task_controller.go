@@ -186,7 +186,7 @@ func (r *Reconciler) observe(ctx context.Context, t *lifecyclev1.KeptnTask, job 
 	if s.StartTime.IsZero() {
 		s.StartTime = cmp.Or(job.CreationTimestamp, r.now())
 	}
-	found := stateOf(job)
+	found, was := stateOf(job), *s
 	s.Status = found.state
 	if !found.state.Completed() {
 		current, err := pods(ctx, r.watched, t, job)
@@ -196,7 +196,7 @@ func (r *Reconciler) observe(ctx context.Context, t *lifecyclev1.KeptnTask, job 
 		s.Reason, s.Message = progress(*s, current)
 		return nil
 	}
-	s.Reason, s.Message, s.EndTime = found.reason, bounded(found.message), found.at
+	s.Reason, s.Message, s.EndTime = found.reason, bounded(found.explained(was)), found.at
 	if s.EndTime.IsZero() {
 		s.EndTime = r.now()
 	}

@@ -67,8 +67,8 @@ func TestATaskRunsAndItsJobIsKeptUntilTheResultIsRecorded(t *testing.T) {
 		t.Errorf("the Job is kept for %v seconds, want 60", ttl)
 	}
 	if diff := cmp.Diff([]string{
-		"Normal ReconcileTaskStatusChanged task status changed from Pending to Progressing",
-		"Normal ReconcileTaskStatusChanged task status changed from Progressing to Succeeded",
+		"Normal ReconcileTaskStatusChanged Reconcile Task: task status changed from Pending to Progressing / Namespace: shop, Name: migrate",
+		"Normal ReconcileTaskStatusChanged Reconcile Task: task status changed from Progressing to Succeeded / Namespace: shop, Name: migrate",
 	}, w.told()); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
@@ -91,7 +91,7 @@ func TestAFailedTaskSaysWhyAndHowItEnded(t *testing.T) {
 	if ready(got) != "False BackoffLimitExceeded: Job has reached the specified backoff limit (exit code 2)" {
 		t.Errorf("Ready is %s", ready(got))
 	}
-	if events := w.told(); events[len(events)-1] != "Warning ReconcileTaskStatusChanged task status changed from Progressing to Failed" {
+	if events := w.told(); events[len(events)-1] != "Normal ReconcileTaskStatusChanged Reconcile Task: task status changed from Progressing to Failed / Namespace: shop, Name: migrate" {
 		t.Errorf("events: %q", events)
 	}
 }
@@ -245,8 +245,8 @@ func TestAMissingDefinitionIsWaitedFor(t *testing.T) {
 		t.Errorf("status: %+v", got.Status)
 	}
 	if diff := cmp.Diff([]string{
-		"Warning CreateTaskNotFound could not find KeptnTaskDefinition: migrate-database",
-		"Normal ReconcileTaskStatusChanged task status changed from Pending to Progressing",
+		"Warning CreateTaskNotFound Create Task: could not find KeptnTaskDefinition: migrate-database / Namespace: shop, Name: migrate",
+		"Normal ReconcileTaskStatusChanged Reconcile Task: task status changed from Pending to Progressing / Namespace: shop, Name: migrate",
 	}, w.told()); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
@@ -308,7 +308,7 @@ func TestARefusedTaskSaysWhatItMayNot(t *testing.T) {
 	if got.Status.Status != lifecyclev1.StateFailed || got.Status.Reason != "NotAllowed" || !strings.Contains(got.Status.Message, `"theirs"`) || len(w.created) > 0 {
 		t.Errorf("status: %+v, created: %q", got.Status, w.created)
 	}
-	if events := w.told(); len(events) != 2 || !strings.HasPrefix(events[0], "Warning CreateTaskFailed could not create Job: migrate-59663: ") {
+	if events := w.told(); len(events) != 2 || !strings.HasPrefix(events[0], "Warning CreateTaskFailed Create Task: could not create Job: migrate-59663: ") {
 		t.Errorf("events: %q", events)
 	}
 }
@@ -339,13 +339,30 @@ func TestATaskThatIsBeingDeletedIsNotBegun(t *testing.T) {
 	}
 }
 
-func TestAnImageThatCannotBePulledIsSaidWhileTheJobRuns(t *testing.T) {
+func TestAnImageThatCannotBePulledIsSaidWhileTheJobRunsAndWhenItsTimeIsOver(t *testing.T) {
 	w := newWorld(t, aTask(), aDefinition())
 	w.reconcile()
 	w.pod("p1", corev1.PodPending, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull", Message: "not found"}})
 	got := w.reconcile()
 	const says = `cannot pull the image "migrate:2" of the container "migrate-database": not found`
 	if got.Status.Status != lifecyclev1.StateProgressing || got.Status.Message != says || ready(got) != "Unknown ImagePullFailed: "+says {
+		t.Errorf("status: %+v", got.Status)
+	}
+
+	w.finish(batchv1.JobCondition{Type: batchv1.JobFailureTarget, Reason: "DeadlineExceeded", Message: "Job was active longer than specified deadline"})
+	got = w.reconcile()
+	if want := "Job was active longer than specified deadline: " + says; got.Status.Reason != "DeadlineExceeded" || got.Status.Message != want {
+		t.Errorf("when its time is over: %+v", got.Status)
+	}
+}
+
+func TestATaskThatRanUntilItsTimeWasOverSaysNoMoreThanThat(t *testing.T) {
+	w := newWorld(t, aTask(), aDefinition())
+	w.reconcile()
+	w.pod("p1", corev1.PodRunning, corev1.ContainerState{Running: &corev1.ContainerStateRunning{}})
+	w.reconcile()
+	w.finish(batchv1.JobCondition{Type: batchv1.JobFailureTarget, Reason: "DeadlineExceeded", Message: "Job was active longer than specified deadline"})
+	if got := w.reconcile(); got.Status.Message != "Job was active longer than specified deadline" {
 		t.Errorf("status: %+v", got.Status)
 	}
 }

@@ -40,7 +40,7 @@ func TestATaskWrittenInPlaceIsCheckedAsAKeptnTaskDefinitionIs(t *testing.T) {
 		"StepImage":    {"Nor can a step.", "steps: [{name: a, container: {command: [b]}}]", []string{"1:19: %s.steps[0].container.image is required"}},
 		"StepTwice":    {"Steps are told apart by their names.", "steps: [{name: a, container: {image: b}}, {name: a, container: {image: b}}]", []string{`1:43: %s.steps[1] is given twice: "a"`}},
 		"Retries":      {"Numbers have their limits.", "container: {image: a}\nretries: -1", []string{"2:10: %s.retries should be greater than or equal to 0"}},
-		"Timeout":      {"Durations too.", "container: {image: a}\ntimeout: 9000h", []string{"2:10: %s.timeout has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"}},
+		"Timeout":      {"Durations too.", "container: {image: a}\ntimeout: 9000h", []string{"2:10: %s.timeout has to be at most 8760h, which is a year: write it in h, m and s"}},
 		"Type":         {"A list is no text.", "container: {image: a, command: b}", []string{"1:32: %s.container.command must be of type array, not string", "1:32: %s.container.command must not be a string"}},
 		"TwoScripts":   {"A script is one thing.", "deno: {inline: {code: x}, httpRef: {url: 'https://a'}}", []string{"1:7: %s.deno: only one of inline, httpRef, functionRef and configMapRef can be the script"}},
 		"EndlessLimit": {"A quantity that takes minutes to read.", "container: {image: a, resources: {limits: {cpu: '1e-999999999'}}}", []string{`1:12: %s.container: "1e-999999999" is no quantity: its exponent can have two digits at most`}},

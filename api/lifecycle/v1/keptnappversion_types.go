@@ -167,16 +167,16 @@ type KeptnAppVersionSpec struct {
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
-	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="rolloutTimeout has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"
+	// +kubebuilder:validation:Pattern="^(0|([0-9]+(\\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h')",message="rolloutTimeout has to be at most 8760h, which is a year: write it in h, m and s"
 	RolloutTimeout *metav1.Duration `json:"rolloutTimeout,omitempty"`
 
 	// Soak is the time between the end of the rollout and the first check.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
-	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="soak has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"
+	// +kubebuilder:validation:Pattern="^(0|([0-9]+(\\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h')",message="soak has to be at most 8760h, which is a year: write it in h, m and s"
 	Soak *metav1.Duration `json:"soak,omitempty"`
 
 	// Problem says why the lifecycle of the commit could not be read. A delivery
@@ -244,8 +244,8 @@ type KeptnAppVersionSpec struct {
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
-	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="checkTimeout has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"
+	// +kubebuilder:validation:Pattern="^(0|([0-9]+(\\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h')",message="checkTimeout has to be at most 8760h, which is a year: write it in h, m and s"
 	CheckTimeout *metav1.Duration `json:"checkTimeout,omitempty"`
 }
 

@@ -54,8 +54,8 @@ type EvaluationRetries struct {
 	// +kubebuilder:default="5s"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
-	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="retryInterval has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"
+	// +kubebuilder:validation:Pattern="^(0|([0-9]+(\\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h')",message="retryInterval has to be at most 8760h, which is a year: write it in h, m and s"
 	RetryInterval metav1.Duration `json:"retryInterval,omitempty"`
 }
 

@@ -103,8 +103,8 @@ type KeptnTaskSpec struct {
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
-	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="timeout has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"
+	// +kubebuilder:validation:Pattern="^(0|([0-9]+(\\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h')",message="timeout has to be at most 8760h, which is a year: write it in h, m and s"
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
 }
 

@@ -9,9 +9,10 @@ import (
 )
 
 // RuntimeSpec is a script, and what it is given. The script is one of inline,
-// httpRef, functionRef and configMapRef.
+// httpRef, functionRef and configMapRef; empty ones, as Keptn's own Go types write them,
+// do not count. Of a configMapRef and an httpRef the configMapRef is taken.
 //
-// +kubebuilder:validation:XValidation:rule="[has(self.inline), has(self.httpRef), has(self.functionRef), has(self.configMapRef)].filter(given, given).size() <= 1",message="only one of inline, httpRef, functionRef and configMapRef can be the script"
+// +kubebuilder:validation:XValidation:rule="[has(self.inline) && has(self.inline.code) && size(self.inline.code) > 0, has(self.functionRef) && has(self.functionRef.name) && size(self.functionRef.name) > 0, has(self.httpRef) && has(self.httpRef.url) && size(self.httpRef.url) > 0 || has(self.configMapRef) && has(self.configMapRef.name) && size(self.configMapRef.name) > 0].filter(given, given).size() <= 1",message="only one of inline, httpRef, functionRef and configMapRef can be the script"
 type RuntimeSpec struct {
 	// FunctionReference takes the script of another KeptnTaskDefinition, with its
 	// parameters.
@@ -40,7 +41,8 @@ type RuntimeSpec struct {
 	// +optional
 	SecureParameters SecureParameters `json:"secureParameters,omitzero"`
 
-	// CmdParameters are arguments of the script, divided by spaces.
+	// CmdParameters are options of python3 or of deno run, divided by spaces. The script
+	// can read them from the environment variable CMD_ARGS.
 	// +optional
 	CmdParameters string `json:"cmdParameters,omitempty"`
 }
@@ -174,8 +176,8 @@ type KeptnTaskDefinitionSpec struct {
 	// +kubebuilder:default="5m"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
-	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="timeout has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"
+	// +kubebuilder:validation:Pattern="^(0|([0-9]+(\\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h')",message="timeout has to be at most 8760h, which is a year: write it in h, m and s"
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
 
 	// TTLSecondsAfterFinished is how long the Job of the task is kept once the

@@ -222,9 +222,10 @@ type KeptnTaskDefinitionList struct {
 // +kubebuilder:resource:path=keptnevaluations,shortName=ke,categories=keptn
 // +kubebuilder:printcolumn:name="AppName",type=string,JSONPath=`.spec.appName`
 // +kubebuilder:printcolumn:name="AppVersion",type=string,JSONPath=`.spec.appVersion`
-// +kubebuilder:printcolumn:name="WorkloadName",priority=1,type=string,JSONPath=`.spec.workload`
-// +kubebuilder:printcolumn:name="WorkloadVersion",priority=1,type=string,JSONPath=`.spec.workloadVersion`
-// +kubebuilder:printcolumn:name="RetryCount",type=integer,JSONPath=`.status.retryCount`
+// +kubebuilder:printcolumn:name="WorkloadName",type=string,JSONPath=`.spec.workload`
+// +kubebuilder:printcolumn:name="WorkloadVersion",type=string,JSONPath=`.spec.workloadVersion`
+// +kubebuilder:printcolumn:name="RetryCount",type=string,JSONPath=`.status.retryCount`
+// +kubebuilder:printcolumn:name="EvaluationStatus",priority=1,type=string,JSONPath=`.status.evaluationStatus`
 // +kubebuilder:printcolumn:name="OverallStatus",type=string,JSONPath=`.status.overallStatus`
 // +kubebuilder:printcolumn:name="Verdict",type=string,JSONPath=`.status.verdict`
 // +kubebuilder:printcolumn:name="Summary",type=string,JSONPath=`.status.summary`

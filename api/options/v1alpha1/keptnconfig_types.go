@@ -35,8 +35,8 @@ type KeptnConfigSpec struct {
 	// +kubebuilder:default="5m"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
-	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="observabilityTimeout has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"
+	// +kubebuilder:validation:Pattern="^(0|([0-9]+(\\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h')",message="observabilityTimeout has to be at most 8760h, which is a year: write it in h, m and s"
 	ObservabilityTimeout *metav1.Duration `json:"observabilityTimeout,omitempty"`
 
 	// CheckTimeout is how long the tasks, or the evaluations, of one phase may take
@@ -45,8 +45,8 @@ type KeptnConfigSpec struct {
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
-	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="checkTimeout has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"
+	// +kubebuilder:validation:Pattern="^(0|([0-9]+(\\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$"
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h')",message="checkTimeout has to be at most 8760h, which is a year: write it in h, m and s"
 	CheckTimeout *metav1.Duration `json:"checkTimeout,omitempty"`
 
 	// RestAPIEnabled has no effect.
