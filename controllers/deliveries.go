@@ -37,15 +37,15 @@ func setupDeliveries(mgr ctrl.Manager, o Options, repositories *repository.Repos
 	}
 	o.Tasks.Namespace = o.Namespace
 	wall, c := clock.RealClock{}, mgr.GetClient()
-	promoter := &promotion.Promoter{Client: c, Repositories: repositories}
+	promoter := &promotion.Promoter{Client: c, Repositories: repositories, Traced: o.Tracer.Exports()}
 	return register(mgr, delivering,
 		&delivery.AppVersionReconciler{
 			Client: c, Clock: wall, Events: mgr.GetEventRecorder("keptnappversion-controller"),
-			Observers: observers(o), Promote: promote(promoter), OwnNamespace: o.Namespace,
+			Observers: observers(o), Promote: promote(promoter), OwnNamespace: o.Namespace, Traced: o.Tracer.Exports(),
 		},
 		&delivery.WorkloadVersionReconciler{
 			Client: c, Clock: wall, Events: mgr.GetEventRecorder("keptnworkloadversion-controller"),
-			OwnNamespace: o.Namespace, Rollouts: rollouts,
+			OwnNamespace: o.Namespace, Rollouts: rollouts, Traced: o.Tracer.Exports(),
 		},
 		&task.Reconciler{
 			Client: c, APIReader: mgr.GetAPIReader(), Clock: wall, Events: mgr.GetEventRecorder("keptntask-controller"),

@@ -310,7 +310,7 @@ var _ = Describe("The phases of an app", func() {
 		s.define(ctx, "migrate", "warm", "smoke", "tell", "load")
 		s.objective(ctx, "budget")
 		kwv := s.revision(ctx, "1", preOfWorkload("load"))
-		Eventually(state(ctx, kwv, "Ready")).Should(Equal("Unknown Waiting: waiting for a KeptnAppVersion of app shop"))
+		Eventually(state(ctx, kwv, "Ready")).Should(Equal("Unknown AppVersionNotFound: waiting for a KeptnAppVersion of app shop"))
 		kav := s.app(ctx, "1", pre("migrate", "warm"), post("smoke"), func(spec *lifecyclev1.KeptnAppVersionSpec) {
 			spec.PreDeploymentEvaluations, spec.PromotionTasks = []string{"budget"}, []string{"tell"}
 			spec.Metadata = map[string]string{"team": "blue"}
@@ -374,8 +374,16 @@ var _ = Describe("The phases of an app", func() {
 			"PromotionTasksStarted", "PromotionTasksFinished", "AppCompletedFinished",
 		}))
 		Eventually(s.told(ctx, kwv.Name)).Should(Equal([]string{
+			"AppPreDeployEvaluationsAppVersionNotFound",
 			"WorkloadPreDeployTasksStarted", "WorkloadPreDeployTasksFinished", "WorkloadDeployStarted", "WorkloadDeployFinished", "WorkloadCompletedFinished",
 		}))
+		var told eventsv1.EventList
+		Expect(kube.List(ctx, &told, inNamespace(s.world))).To(Succeed())
+		Expect(told.Items).To(ContainElement(And(HaveField("Reason", "WorkloadCompletedFinished"), HaveField("Annotations", Equal(map[string]string{
+			"namespace": s.namespace, "name": kwv.Name, "phase": "WorkloadCompleted",
+			"appName": "shop", "workloadName": "shop-cart", "workloadVersion": "1", "workloadVersionName": kwv.Name,
+		})))))
+		Expect(kwv.Status.StartTime).To(Equal(kwv.CreationTimestamp))
 	})
 
 	It("end where a task fails, and hold the pods until a better delivery passes", func(ctx context.Context) {
@@ -544,7 +552,7 @@ var _ = Describe("The phases of an app", func() {
 		))
 
 		By("holding the newer one until the app brings it")
-		Eventually(state(ctx, newer, "Ready")).Should(HavePrefix("Unknown Waiting: waiting for a KeptnAppVersion of app shop that brings version 2"))
+		Eventually(state(ctx, newer, "Ready")).Should(HavePrefix("Unknown AppVersionNotFound: waiting for a KeptnAppVersion of app shop that brings version 2"))
 		s.app(ctx, "2")
 		Eventually(func() bool { s.workload(ctx, newer)(); return newer.Released() }).Should(BeTrue())
 	})
@@ -573,7 +581,7 @@ var _ = Describe("The phases of an app", func() {
 
 		By("holding the workload where it comes first")
 		kwv = s.revision(ctx, "2", preOfWorkload("load"))
-		Eventually(state(ctx, kwv, "Ready")).Should(HavePrefix("Unknown Waiting: waiting for a KeptnAppVersion of app shop that brings version 2"))
+		Eventually(state(ctx, kwv, "Ready")).Should(HavePrefix("Unknown AppVersionNotFound: waiting for a KeptnAppVersion of app shop that brings version 2"))
 		Expect(kwv.Released()).To(BeFalse())
 		s.app(ctx, "2")
 		s.passes(ctx, kwv, "load")

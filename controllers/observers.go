@@ -11,12 +11,9 @@ import (
 // observers tell of deliveries whoever is configured.
 func observers(o Options) []delivery.Observer {
 	var all []delivery.Observer
-	ended := func(before, after *lifecyclev1.KeptnAppVersion) bool {
-		return !before.Status.Status.Completed() && after.Status.Status.Completed()
-	}
 	if o.Tracer != nil {
 		all = append(all, func(ctx context.Context, before, after *lifecyclev1.KeptnAppVersion, evaluations []lifecyclev1.KeptnEvaluation) {
-			if ended(before, after) {
+			if telemetry.Ended(before, after) {
 				o.Tracer.Delivery(ctx, after, evaluations)
 			}
 		})
@@ -28,7 +25,7 @@ func observers(o Options) []delivery.Observer {
 	}
 	if o.Metrics != nil {
 		all = append(all, func(ctx context.Context, before, after *lifecyclev1.KeptnAppVersion, _ []lifecyclev1.KeptnEvaluation) {
-			if ended(before, after) {
+			if telemetry.Ended(before, after) {
 				o.Metrics.DeliveryEnded(ctx, after)
 			}
 		})

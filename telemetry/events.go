@@ -91,7 +91,7 @@ func EventsOf(before, after *lifecyclev1.KeptnAppVersion) []cloudevents.Event {
 			events = append(events, phaseEvent(after, p))
 		}
 	}
-	if !ended(before) && ended(after) {
+	if Ended(before, after) {
 		events = append(events, finishedEvent(after))
 	}
 	return events

@@ -55,6 +55,9 @@ func TestTheEnvironmentNamesTheCollector(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !tracer.Exports() {
+		t.Error("it says that it exports nothing")
+	}
 	tracer.Delivery(t.Context(), delivered(), nil)
 	if err := tracer.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
@@ -84,6 +87,9 @@ func TestWithoutAnEndpointTracingIsOff(t *testing.T) {
 	tracer, err := telemetry.NewTracer(t.Context(), "v1.2.3", logr.Discard())
 	if err != nil {
 		t.Fatal(err)
+	}
+	if tracer.Exports() || (*telemetry.Tracer)(nil).Exports() {
+		t.Error("a Tracer that is off says that it exports")
 	}
 	tracer.Delivery(t.Context(), delivered(), nil)
 	ended, cancel := context.WithCancel(t.Context())

@@ -7,6 +7,10 @@ import (
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 )
 
+// Ended says whether a delivery ended between two records of it. One that had ended
+// before does not end again, be it that it was given up since.
+func Ended(before, after *lifecyclev1.KeptnAppVersion) bool { return !ended(before) && ended(after) }
+
 // ended says whether the record of a delivery is closed.
 func ended(kav *lifecyclev1.KeptnAppVersion) bool { return !kav.Status.EndTime.IsZero() }
 

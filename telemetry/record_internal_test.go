@@ -4,7 +4,36 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 )
+
+func TestADeliveryEndsOnce(t *testing.T) {
+	open, closed, later := &lifecyclev1.KeptnAppVersion{}, &lifecyclev1.KeptnAppVersion{}, &lifecyclev1.KeptnAppVersion{}
+	closed.Status.EndTime = metav1.NewTime(time.Unix(1, 0))
+	later.Status.EndTime, later.Status.Status = metav1.NewTime(time.Unix(2, 0)), lifecyclev1.StateDeprecated
+	cases := map[string]struct {
+		reason        string
+		before, after *lifecyclev1.KeptnAppVersion
+		want          bool
+	}{
+		"GoesOn":   {"It is under way.", open, open, false},
+		"Ends":     {"It has come to an end.", open, closed, true},
+		"Ended":    {"It had ended before.", closed, closed, false},
+		"GivenUp":  {"What had ended is given up afterwards: it counts once.", closed, later, false},
+		"RunAgain": {"It runs again, and is open again.", closed, open, false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := Ended(tc.before, tc.after); got != tc.want {
+				t.Errorf("%s\ngot %t", tc.reason, got)
+			}
+		})
+	}
+}
 
 func TestARepositorysURLIsToldWithoutItsSecrets(t *testing.T) {
 	cases := map[string]struct {

@@ -38,8 +38,13 @@ const (
 // Tracer writes one trace per delivery. It is safe for concurrent use.
 type Tracer struct {
 	tracer   trace.Tracer
+	exports  bool
 	shutdown func(context.Context) error
 }
+
+// Exports says whether traces go anywhere: then it is of use to hand trace parents on.
+// A nil Tracer exports nothing.
+func (t *Tracer) Exports() bool { return t != nil && t.exports }
 
 // TracerOption changes a Tracer under construction.
 type TracerOption func(*tracerOptions)
@@ -97,7 +102,7 @@ func NewTracer(ctx context.Context, version string, log logr.Logger, opts ...Tra
 		sdktrace.WithResource(res),
 	)
 	tracer := provider.Tracer(tracerName, trace.WithSchemaURL(semconv.SchemaURL))
-	return &Tracer{tracer: tracer, shutdown: provider.Shutdown}, nil
+	return &Tracer{tracer: tracer, exports: true, shutdown: provider.Shutdown}, nil
 }
 
 // Delivery writes the trace of a delivery that has ended; of any other it writes

@@ -2,12 +2,14 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/recorder"
 
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers/condition"
@@ -28,14 +30,20 @@ var longNames = map[lifecyclev1.Phase]string{
 	lifecyclev1.PhaseWorkloadDeploy:                "Workload Deployment",
 	lifecyclev1.PhaseWorkloadPostDeployTasks:       "Workload Post-Deployment Tasks",
 	lifecyclev1.PhaseWorkloadPostDeployEvaluations: "Workload Post-Deployment Evaluations",
-	appCompleted:      "App",
-	workloadCompleted: "Workload",
+	appCompleted:      "App Completed",
+	workloadCompleted: "Workload Completed",
+	reconcileWorkload: "Reconcile Workloads",
+	createTask:        "Create Task",
+	createEvaluation:  "Create Evaluation",
 }
 
-// The whole of a delivery, in events.
+// What events tell of that is no phase: the whole of a delivery, and steps within one.
 const (
 	appCompleted      lifecyclev1.Phase = "AppCompleted"
 	workloadCompleted lifecyclev1.Phase = "WorkloadCompleted"
+	reconcileWorkload lifecyclev1.Phase = "ReconcileWorkload"
+	createTask        lifecyclev1.Phase = "CreateTask"
+	createEvaluation  lifecyclev1.Phase = "CreateEvaluation"
 )
 
 // A verb is how an event tells of what happened, in its reason and in its message.
@@ -53,24 +61,51 @@ var verbs = map[lifecyclev1.KeptnState]verb{
 
 // Other things that events tell of.
 var (
-	troubled  = verb{"ReconcileError", "could not get reconciled", corev1.EventTypeWarning}
-	appFailed = verb{"Failed", "has failed since app has failed", corev1.EventTypeWarning}
+	troubled = verb{"ReconcileError", "could not get reconciled", corev1.EventTypeWarning}
+	notFound = verb{"NotFound", "could not find KeptnWorkloadVersion for KeptnWorkload", corev1.EventTypeWarning}
 )
 
-// emit emits an event of a phase, in Keptn's words.
-func emit(recorder events.EventRecorder, obj client.Object, name lifecyclev1.Phase, what verb, why, version string) {
+// uncreated is how events tell of objects that could not be created.
+var uncreated = map[lifecyclev1.Phase]verb{
+	createTask:       {"Failed", "could not create KeptnTask", corev1.EventTypeWarning},
+	createEvaluation: {"Failed", "could not create KeptnEvaluation", corev1.EventTypeWarning},
+}
+
+// A teller tells of one delivery in events, in Keptn's words.
+type teller struct {
+	recorder recorder.EventRecorder
+	about    client.Object
+	// version that is delivered.
+	version string
+	// facts are annotations of every event: by them Keptn's events are found.
+	facts map[string]string
+}
+
+// tell emits an event of a phase.
+func (t teller) tell(name lifecyclev1.Phase, what verb, why string) {
 	if why != "" {
 		why = ": " + why
 	}
-	note := fmt.Sprintf("%s: %s%s / Namespace: %s, Name: %s, Version: %s", longNames[name], what.message, why, obj.GetNamespace(), obj.GetName(), version)
-	recorder.Eventf(obj, nil, what.kind, string(name)+what.reason, string(name), "%s", condition.Note(note))
+	namespace, about := t.about.GetNamespace(), t.about.GetName()
+	note := fmt.Sprintf("%s: %s%s / Namespace: %s, Name: %s, Version: %s", longNames[name], what.message, why, namespace, about, t.version)
+	annotations := map[string]string{"namespace": namespace, "name": about, "phase": string(name)}
+	maps.Copy(annotations, t.facts)
+	t.recorder.AnnotatedEventf(t.about, nil, annotations, what.kind, string(name)+what.reason, string(name), "%s", condition.Note(note))
 }
 
-// complain tells that a phase could not be worked on, and is tried again. That
-// somebody else wrote in between is no trouble, nor is the end of the program.
-func complain(ctx context.Context, recorder events.EventRecorder, obj client.Object, d *lifecyclev1.Delivery, version string, err error) {
-	if err != nil && !apierrors.IsConflict(err) && ctx.Err() == nil && longNames[d.CurrentPhase] != "" {
-		emit(recorder, obj, d.CurrentPhase, troubled, err.Error(), version)
+// complain tells that an object could not be created, or that a phase could not be
+// worked on, and is tried again. That somebody else wrote in between is no trouble, nor
+// is the end of the program, or of the namespace.
+func (t teller) complain(ctx context.Context, d *lifecyclev1.Delivery, err error) {
+	if err == nil || ctx.Err() != nil || apierrors.IsConflict(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return
+	}
+	var failed *createError
+	switch {
+	case errors.As(err, &failed):
+		t.tell(failed.step, uncreated[failed.step], err.Error())
+	case longNames[d.CurrentPhase] != "":
+		t.tell(d.CurrentPhase, troubled, err.Error())
 	}
 }
 
@@ -78,30 +113,33 @@ func complain(ctx context.Context, recorder events.EventRecorder, obj client.Obj
 // and one for the whole, in order. Phases in which nothing was to be done, and those
 // that never ran, are not told of; of those that had ended before the delivery was
 // given up nothing more is told.
-func announce(recorder events.EventRecorder, obj client.Object, before, after *lifecyclev1.Delivery, whole lifecyclev1.Phase, version string) {
+func (t teller) announce(before, after *lifecyclev1.Delivery, whole lifecyclev1.Phase) {
 	for i := range after.Phases {
 		rec := &after.Phases[i]
-		was := lifecyclev1.PhaseRecord{State: lifecyclev1.StatePending}
-		if known := before.Phase(rec.Name); known != nil {
-			was = *known
-		}
 		if rec.StartTime == nil || idle(rec) {
 			continue
 		}
-		anew := was.StartTime == nil || was.Attempt != rec.Attempt
+		anew := begunAnew(before, rec)
 		if anew {
-			emit(recorder, obj, rec.Name, verbs[lifecyclev1.StateProgressing], "", version)
+			t.tell(rec.Name, verbs[lifecyclev1.StateProgressing], "")
 		}
-		if rec.State.Completed() && (anew || !was.State.Completed()) {
-			emit(recorder, obj, rec.Name, verbs[rec.State], rec.Message, version)
+		if rec.State.Completed() && (anew || !before.Phase(rec.Name).State.Completed()) {
+			t.tell(rec.Name, verbs[rec.State], rec.Message)
 		}
 	}
 	if endedAnew(before, after) {
-		emit(recorder, obj, whole, verbs[after.Status], "", version)
+		t.tell(whole, verbs[after.Status], "")
 	}
 }
 
-// endedAnew says whether a delivery ended now, be it again.
+// begunAnew says whether a phase has begun since a record was written, be it again.
+func begunAnew(before *lifecyclev1.Delivery, rec *lifecyclev1.PhaseRecord) bool {
+	was := before.Phase(rec.Name)
+	return rec.StartTime != nil && (was == nil || was.StartTime == nil || was.Attempt != rec.Attempt)
+}
+
+// endedAnew says whether a delivery ended now, be it again: also one that had ended, and
+// is given up since the same version is delivered anew.
 func endedAnew(before, after *lifecyclev1.Delivery) bool {
 	return after.Status.Completed() && (before.Status != after.Status || !before.EndTime.Equal(&after.EndTime))
 }

@@ -2,11 +2,13 @@ package delivery
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -14,6 +16,7 @@ import (
 
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers/phase"
+	"github.com/keptn/gitops/telemetry"
 )
 
 // said are the events that a recorder was given, without where they happened.
@@ -84,7 +87,7 @@ func TestEveryChangeIsToldOfOnceAndInOrder(t *testing.T) {
 			[]string{
 				"Normal AppDeployStarted App Deployment: has started",
 				"Normal AppDeployFinished App Deployment: has finished: 2 pods run 1",
-				"Normal AppCompletedFinished App: has finished",
+				"Normal AppCompletedFinished App Completed: has finished",
 			},
 		},
 		"Fails": {
@@ -92,7 +95,7 @@ func TestEveryChangeIsToldOfOnceAndInOrder(t *testing.T) {
 			of(progressing, rec(tasks, progressing, ""), never(evals, pending)), of(failed, rec(tasks, failed, "exit 1"), never(evals, deprecated)),
 			[]string{
 				"Warning AppPreDeployTasksFailed App Pre-Deployment Tasks: has failed: exit 1",
-				"Warning AppCompletedFailed App: has failed",
+				"Warning AppCompletedFailed App Completed: has failed",
 			},
 		},
 		"Warns": {
@@ -113,7 +116,7 @@ func TestEveryChangeIsToldOfOnceAndInOrder(t *testing.T) {
 			of(progressing, rec(evals, progressing, "")), of(unknown, rec(evals, unknown, "no data")),
 			[]string{
 				"Warning AppPreDeployEvaluationsFailed App Pre-Deployment Evaluations: could not be decided: no data",
-				"Warning AppCompletedFailed App: could not be decided",
+				"Warning AppCompletedFailed App Completed: could not be decided",
 			},
 		},
 		"Overtaken": {
@@ -121,13 +124,13 @@ func TestEveryChangeIsToldOfOnceAndInOrder(t *testing.T) {
 			of(progressing, rec(tasks, succeeded, ""), rec(evals, progressing, "")), of(deprecated, rec(tasks, succeeded, ""), rec(evals, deprecated, "newer"), never(deploy, deprecated)),
 			[]string{
 				"Normal AppPreDeployEvaluationsDeprecated App Pre-Deployment Evaluations: was given up: newer",
-				"Normal AppCompletedDeprecated App: was given up",
+				"Normal AppCompletedDeprecated App Completed: was given up",
 			},
 		},
 		"DeliveredAgain": {
 			"Of what had ended nothing more is told.",
 			of(succeeded, rec(tasks, succeeded, ""), rec(deploy, succeeded, "")), of(deprecated, rec(tasks, deprecated, "again"), rec(deploy, deprecated, "again")),
-			[]string{"Normal AppCompletedDeprecated App: was given up"},
+			[]string{"Normal AppCompletedDeprecated App Completed: was given up"},
 		},
 		"Retried": {
 			"A phase that runs again is told of again, also where all of it happens at once.",
@@ -135,7 +138,7 @@ func TestEveryChangeIsToldOfOnceAndInOrder(t *testing.T) {
 			[]string{
 				"Normal AppPreDeployTasksStarted App Pre-Deployment Tasks: has started",
 				"Warning AppPreDeployTasksFailed App Pre-Deployment Tasks: has failed: once more",
-				"Warning AppCompletedFailed App: has failed",
+				"Warning AppCompletedFailed App Completed: has failed",
 			},
 		},
 		"Ended": {"Nothing changed.", of(failed, rec(tasks, failed, "exit 1")), of(failed, rec(tasks, failed, "exit 1")), nil},
@@ -143,7 +146,7 @@ func TestEveryChangeIsToldOfOnceAndInOrder(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			recorder := events.NewFakeRecorder(20)
-			announce(recorder, appVersion("x", 1, "1"), &tc.before, &tc.after, appCompleted, "1")
+			(&AppVersionReconciler{Events: recorder}).teller(appVersion("x", 1, "1")).announce(&tc.before, &tc.after, appCompleted)
 			if diff := cmp.Diff(tc.want, said(recorder)); diff != "" {
 				t.Errorf("%s\n(-want +got):\n%s", tc.reason, diff)
 			}
@@ -152,18 +155,56 @@ func TestEveryChangeIsToldOfOnceAndInOrder(t *testing.T) {
 }
 
 func TestAnEventSaysWhereItHappened(t *testing.T) {
-	recorder := events.NewFakeRecorder(1)
-	announce(recorder, workloadVersion("shop-cart-1", 1, "1.0"), &lifecyclev1.Delivery{}, &lifecyclev1.Delivery{
-		Phases: []lifecyclev1.PhaseRecord{rec(lifecyclev1.PhaseWorkloadPreDeployTasks, progressing, "")},
-	}, workloadCompleted, "1.0")
-	const want = "Normal WorkloadPreDeployTasksStarted Workload Pre-Deployment Tasks: has started / Namespace: shop, Name: shop-cart-1, Version: 1.0"
-	if got := <-recorder.Events; got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
+	begins := func(name lifecyclev1.Phase) *lifecyclev1.Delivery {
+		return &lifecyclev1.Delivery{Phases: []lifecyclev1.PhaseRecord{rec(name, progressing, "")}}
+	}
+	told := events.NewFakeRecorder(1)
+	told.Verbose = true
+	kav, kwv := appVersion("shop-2", 1, "2"), workloadVersion("shop-cart-1", 1, "1.0")
+	cases := map[string]struct {
+		reason string
+		tell   func()
+		want   string
+	}{
+		"Workload": {
+			"The annotations are Keptn's (O33).",
+			func() {
+				r := &WorkloadVersionReconciler{Events: told}
+				r.teller(kwv).announce(&lifecyclev1.Delivery{}, begins(lifecyclev1.PhaseWorkloadPreDeployTasks), workloadCompleted)
+			},
+			"Normal WorkloadPreDeployTasksStarted WorkloadPreDeployTasks Workload Pre-Deployment Tasks: has started / Namespace: shop, Name: shop-cart-1, Version: 1.0" +
+				" map[appName:shop name:shop-cart-1 namespace:shop phase:WorkloadPreDeployTasks workloadName:shop-cart workloadVersion:1.0 workloadVersionName:shop-cart-1]",
+		},
+		"App": {
+			"There is no trace to be named where none is exported.",
+			func() {
+				(&AppVersionReconciler{Events: told}).teller(kav).announce(&lifecyclev1.Delivery{}, begins(lifecyclev1.PhaseAppDeploy), appCompleted)
+			},
+			"Normal AppDeployStarted AppDeploy App Deployment: has started / Namespace: shop, Name: shop-2, Version: 2" +
+				" map[appName:shop appVersion:2 appVersionName:shop-2 name:shop-2 namespace:shop phase:AppDeploy]",
+		},
+		"Traced": {
+			"The trace is the delivery's.",
+			func() {
+				r := &AppVersionReconciler{Events: told, Traced: true}
+				r.teller(kav).announce(&lifecyclev1.Delivery{}, begins(lifecyclev1.PhaseAppDeploy), appCompleted)
+			},
+			"Normal AppDeployStarted AppDeploy App Deployment: has started / Namespace: shop, Name: shop-2, Version: 2" +
+				" map[appName:shop appVersion:2 appVersionName:shop-2 name:shop-2 namespace:shop phase:AppDeploy traceparent:" + telemetry.Traceparent(kav.UID) + "]",
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			tc.tell()
+			if diff := cmp.Diff(tc.want, <-told.Events); diff != "" {
+				t.Errorf("%s\n(-want +got):\n%s", tc.reason, diff)
+			}
+		})
 	}
 }
 
 func TestEveryPhaseHasALongName(t *testing.T) {
-	for _, name := range []lifecyclev1.Phase{appCompleted, workloadCompleted} {
+	for _, name := range []lifecyclev1.Phase{appCompleted, workloadCompleted, reconcileWorkload, createTask, createEvaluation} {
 		if longNames[name] == "" {
 			t.Errorf("%s has none", name)
 		}
@@ -182,6 +223,11 @@ func TestEveryPhaseHasALongName(t *testing.T) {
 
 func TestTroubleIsToldOf(t *testing.T) {
 	conflict := apierrors.NewConflict(schema.GroupResource{}, "x", errors.New("written in between"))
+	going := apierrors.NewForbidden(schema.GroupResource{}, "x", errors.New("it is being terminated"))
+	going.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
+	not := func(step lifecyclev1.Phase, err error) error {
+		return fmt.Errorf("%s: %w", lifecyclev1.PhaseAppPreDeployTasks, &createError{step, err})
+	}
 	cases := map[string]struct {
 		reason string
 		at     lifecyclev1.Phase
@@ -192,11 +238,20 @@ func TestTroubleIsToldOf(t *testing.T) {
 		"Trouble":  {"It is tried again (R43).", lifecyclev1.PhaseAppDeploy, errors.New("no rights"), []string{"Warning AppDeployReconcileError App Deployment: could not get reconciled: no rights"}},
 		"Conflict": {"Somebody else wrote in between.", lifecyclev1.PhaseAppDeploy, conflict, nil},
 		"NoPhase":  {"Nothing has begun.", "", errors.New("no rights"), nil},
+		"NoTask": {
+			"What could not be created is named, as with Keptn (O31).", lifecyclev1.PhaseAppPreDeployTasks, not(createTask, errors.New("no quota")),
+			[]string{"Warning CreateTaskFailed Create Task: could not create KeptnTask: AppPreDeployTasks: no quota"},
+		},
+		"NoEvaluation": {
+			"So it is of evaluations.", lifecyclev1.PhaseAppPreDeployEvaluations, not(createEvaluation, errors.New("no quota")),
+			[]string{"Warning CreateEvaluationFailed Create Evaluation: could not create KeptnEvaluation: AppPreDeployTasks: no quota"},
+		},
+		"Terminating": {"The namespace goes, and no event can be written there.", lifecyclev1.PhaseAppPreDeployTasks, not(createTask, going), nil},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			recorder := events.NewFakeRecorder(1)
-			complain(t.Context(), recorder, appVersion("x", 1, "1"), &lifecyclev1.Delivery{CurrentPhase: tc.at}, "1", tc.err)
+			(&AppVersionReconciler{Events: recorder}).teller(appVersion("x", 1, "1")).complain(t.Context(), &lifecyclev1.Delivery{CurrentPhase: tc.at}, tc.err)
 			if diff := cmp.Diff(tc.want, said(recorder)); diff != "" {
 				t.Errorf("%s\n(-want +got):\n%s", tc.reason, diff)
 			}

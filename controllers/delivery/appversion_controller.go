@@ -13,13 +13,13 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/recorder"
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
@@ -30,6 +30,7 @@ import (
 	"github.com/keptn/gitops/controllers/trust"
 	"github.com/keptn/gitops/controllers/workload"
 	"github.com/keptn/gitops/dora"
+	"github.com/keptn/gitops/telemetry"
 )
 
 // fieldOwner is who makes tasks and evaluations.
@@ -49,8 +50,10 @@ type AppVersionReconciler struct {
 	client.Client
 
 	Clock     clock.PassiveClock
-	Events    events.EventRecorder
+	Events    recorder.EventRecorder
 	Observers []Observer
+	// Traced says that traces are exported: then tasks and events are told of theirs.
+	Traced bool
 	// Promote is called once all that comes before the promotion has passed.
 	Promote Promoter
 	// OwnNamespace is where definitions are looked up that a namespace does not have.
@@ -59,7 +62,7 @@ type AppVersionReconciler struct {
 
 // appDelivery is what one reconcile of a KeptnAppVersion works on.
 type appDelivery struct {
-	*checked
+	*subject
 
 	kav    *lifecyclev1.KeptnAppVersion
 	config config
@@ -75,7 +78,7 @@ type appDelivery struct {
 	overtaken bool
 }
 
-func (d *appDelivery) checks() *checked { return d.checked }
+func (d *appDelivery) checked() *subject { return d.subject }
 
 // +kubebuilder:rbac:groups=lifecycle.keptn.sh,resources=keptnappversions,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=lifecycle.keptn.sh,resources=keptnappversions/status,verbs=patch
@@ -122,22 +125,22 @@ func (r *AppVersionReconciler) Reconcile(ctx context.Context, kav *lifecyclev1.K
 		return reconcile.Result{}, nil
 	}
 	before := kav.DeepCopy()
-	recheck, err := r.progress(ctx, kav)
-	complain(ctx, r.Events, kav, &kav.Status.Delivery, kav.Spec.Version, err)
-	if later := putOff(appNews(before, kav), &kav.Status.Delivery, kav.CreationTimestamp, r.Clock.Now()); later > 0 {
+	d := &appDelivery{kav: kav, subject: &subject{now: r.Clock.Now()}}
+	recheck, err := r.progress(ctx, d)
+	r.teller(kav).complain(ctx, &kav.Status.Delivery, err)
+	if later := putOff(appGoesOn(before, kav), &kav.Status.Delivery, kav.CreationTimestamp, r.Clock.Now()); later > 0 {
 		return apply.Result(sooner(recheck, later), err)
 	}
-	if recordErr := r.record(ctx, before, kav); recordErr != nil {
+	if recordErr := r.record(ctx, before, d); recordErr != nil {
 		return apply.Result(0, recordErr)
 	}
 	return apply.Result(recheck, err)
 }
 
 // progress brings the status up to date, in memory.
-func (r *AppVersionReconciler) progress(ctx context.Context, kav *lifecyclev1.KeptnAppVersion) (time.Duration, error) {
+func (r *AppVersionReconciler) progress(ctx context.Context, d *appDelivery) (time.Duration, error) {
+	kav, now := d.kav, d.now
 	table, s := r.phases(), &kav.Status
-	now := r.Clock.Now()
-	d := &appDelivery{kav: kav, checked: &checked{now: now}}
 	if kav.Spec.Lifecycle == nil {
 		all, err := deliveriesOfApp(ctx, r, kav.Namespace, kav.Spec.AppName)
 		if err != nil {
@@ -170,7 +173,7 @@ func (r *AppVersionReconciler) retire(ctx context.Context, d *appDelivery, again
 		return nil
 	}
 	if !s.Status.Completed() {
-		if err := r.inner().stop(ctx, d.kav); err != nil {
+		if err := r.checker().stop(ctx, d.kav); err != nil {
 			return err
 		}
 	}
@@ -185,14 +188,14 @@ func (r *AppVersionReconciler) retire(ctx context.Context, d *appDelivery, again
 func (r *AppVersionReconciler) walk(ctx context.Context, table phase.Table[*appDelivery], d *appDelivery) (time.Duration, error) {
 	s := &d.kav.Status.Delivery
 	if why, cancelled := d.kav.Annotations[lifecyclev1.CancelAnnotation]; cancelled {
-		if err := r.inner().stop(ctx, d.kav); err != nil {
+		if err := r.checker().stop(ctx, d.kav); err != nil {
 			return 0, err
 		}
 		table.Cancel(s, cancelMessage(why), d.now)
 		return 0, nil
 	}
 	if by := d.superseded(); by != "" {
-		if err := r.inner().stop(ctx, d.kav); err != nil {
+		if err := r.checker().stop(ctx, d.kav); err != nil {
 			return 0, err
 		}
 		table.GiveUp(s, phase.Superseded, by, d.now)
@@ -201,7 +204,7 @@ func (r *AppVersionReconciler) walk(ctx context.Context, table phase.Table[*appD
 	return table.Advance(ctx, d, s, phase.Options{Now: d.now, Blocking: d.config.blocking})
 }
 
-func (r *AppVersionReconciler) inner() checks { return checks{r.Client, r.OwnNamespace} }
+func (r *AppVersionReconciler) checker() checker { return checker{r.Client, r.OwnNamespace} }
 
 // gather adds what a walk needs.
 func (r *AppVersionReconciler) gather(ctx context.Context, d *appDelivery) error {
@@ -212,7 +215,7 @@ func (r *AppVersionReconciler) gather(ctx context.Context, d *appDelivery) error
 	}
 	d.config = configOf(c)
 	d.config.override(kav.Spec.BlockDeployment, kav.Spec.CheckTimeout, kav.Spec.RolloutTimeout)
-	d.checked = r.checked(kav, d.now, d.config.checkTimeout)
+	d.subject = r.subjectOf(kav, d.now, d.config.checkTimeout)
 	if kav.Spec.Lifecycle == nil {
 		d.parts, err = r.parts(ctx, kav)
 		return err
@@ -230,13 +233,13 @@ func (r *AppVersionReconciler) gather(ctx context.Context, d *appDelivery) error
 	return nil
 }
 
-// checked is what the checks of an app's delivery are made from.
-func (r *AppVersionReconciler) checked(kav *lifecyclev1.KeptnAppVersion, now time.Time, timeout time.Duration) *checked {
+// subjectOf is what the checks of an app's delivery are made from.
+func (r *AppVersionReconciler) subjectOf(kav *lifecyclev1.KeptnAppVersion, now time.Time, timeout time.Duration) *subject {
 	spec := &kav.Spec
-	of := &checked{
+	of := &subject{
 		owner: kav, names: spec.Checks,
 		now: now, timeout: timeout, problem: spec.Problem,
-		task: lifecyclev1.TaskContext{AppName: spec.AppName, AppVersion: spec.Version, ObjectType: "App", Metadata: traced(spec.Metadata, kav)},
+		task: lifecyclev1.TaskContext{AppName: spec.AppName, AppVersion: spec.Version, ObjectType: "App", Metadata: handedOn(kav, r.Traced)},
 		evaluation: lifecyclev1.KeptnEvaluationSpec{
 			AppName: spec.AppName, AppVersion: spec.Version,
 			Commit: spec.Commit, Params: spec.Params,
@@ -273,11 +276,12 @@ func (d *appDelivery) summarize() {
 }
 
 // record writes the status if it changed, and tells of the change.
-func (r *AppVersionReconciler) record(ctx context.Context, before, kav *lifecyclev1.KeptnAppVersion) error {
+func (r *AppVersionReconciler) record(ctx context.Context, before *lifecyclev1.KeptnAppVersion, d *appDelivery) error {
+	kav := d.kav
 	var found []lifecyclev1.KeptnEvaluation
 	var err error
-	if kav.Status.Status.Completed() && !before.Status.Status.Completed() {
-		if found, err = r.inner().evaluationsOf(ctx, kav.Namespace, kav.UID); err != nil {
+	if telemetry.Ended(before, kav) {
+		if found, err = r.checker().evaluationsOf(ctx, kav.Namespace, kav.UID); err != nil {
 			return err
 		}
 	}
@@ -285,11 +289,26 @@ func (r *AppVersionReconciler) record(ctx context.Context, before, kav *lifecycl
 	if err != nil || !written {
 		return err
 	}
-	announce(r.Events, kav, &before.Status.Delivery, &kav.Status.Delivery, appCompleted, kav.Spec.Version)
+	t := r.teller(kav)
+	t.announce(&before.Status.Delivery, &kav.Status.Delivery, appCompleted)
+	if rec := kav.Status.Phase(lifecyclev1.PhaseAppDeploy); rec != nil && begunAnew(&before.Status.Delivery, rec) {
+		for _, name := range d.absent() {
+			t.tell(reconcileWorkload, notFound, name)
+		}
+	}
 	for _, observe := range r.Observers {
 		observe(ctx, before, kav, found)
 	}
 	return nil
+}
+
+// teller tells of a delivery of an app.
+func (r *AppVersionReconciler) teller(kav *lifecyclev1.KeptnAppVersion) teller {
+	facts := map[string]string{"appName": kav.Spec.AppName, "appVersion": kav.Spec.Version, "appVersionName": kav.Name}
+	if r.Traced {
+		facts[lifecyclev1.TraceParentAnnotation] = telemetry.Traceparent(kav.UID)
+	}
+	return teller{r.Events, kav, kav.Spec.Version, facts}
 }
 
 // previousGood returns the newest delivery of the same making that passed before this

@@ -23,14 +23,14 @@ var ErrNotPromoted = errors.New("not promoted")
 func (r *AppVersionReconciler) phases() phase.Table[*appDelivery] {
 	type kav = *appDelivery
 	type items = []lifecyclev1.ItemStatus
-	c := r.inner()
+	c := r.checker()
 	return phase.Table[kav]{
 		tasks(c, lifecyclev1.PhaseAppPreDeployTasks, lifecyclev1.PreDeploymentCheckType,
-			func(of *checked) []string { return of.names.PreDeploymentTasks },
+			func(of *subject) []string { return of.names.PreDeploymentTasks },
 			func(d kav) *items { return &d.kav.Status.PreDeploymentTaskStatus },
 			func(d kav) *lifecyclev1.KeptnState { return &d.kav.Status.PreDeploymentStatus }),
 		evaluations(c, lifecyclev1.PhaseAppPreDeployEvaluations, lifecyclev1.PreDeploymentEvaluationCheckType,
-			func(of *checked) []string { return of.names.PreDeploymentEvaluations },
+			func(of *subject) []string { return of.names.PreDeploymentEvaluations },
 			func(d kav) *items { return &d.kav.Status.PreDeploymentEvaluationTaskStatus },
 			func(d kav) *lifecyclev1.KeptnState { return &d.kav.Status.PreDeploymentEvaluationStatus }),
 		{
@@ -39,11 +39,11 @@ func (r *AppVersionReconciler) phases() phase.Table[*appDelivery] {
 		},
 		{Name: lifecyclev1.PhaseAppSoak, Run: soak},
 		tasks(c, lifecyclev1.PhaseAppPostDeployTasks, lifecyclev1.PostDeploymentCheckType,
-			func(of *checked) []string { return of.names.PostDeploymentTasks },
+			func(of *subject) []string { return of.names.PostDeploymentTasks },
 			func(d kav) *items { return &d.kav.Status.PostDeploymentTaskStatus },
 			func(d kav) *lifecyclev1.KeptnState { return &d.kav.Status.PostDeploymentStatus }),
 		evaluations(c, lifecyclev1.PhaseAppPostDeployEvaluations, lifecyclev1.PostDeploymentEvaluationCheckType,
-			func(of *checked) []string { return of.names.PostDeploymentEvaluations },
+			func(of *subject) []string { return of.names.PostDeploymentEvaluations },
 			func(d kav) *items { return &d.kav.Status.PostDeploymentEvaluationTaskStatus },
 			func(d kav) *lifecyclev1.KeptnState { return &d.kav.Status.PostDeploymentEvaluationStatus }),
 		{
@@ -116,7 +116,7 @@ func allDelivered(statuses []lifecyclev1.WorkloadStatus, parts []part) phase.Out
 		}
 	}
 	o := phase.Judge("workloads", items)
-	if o.State == lifecyclev1.StatePending {
+	if o.Reason == phase.Missing {
 		o.State, o.Reason = lifecyclev1.StateProgressing, phase.Waiting
 	}
 	return o
@@ -136,9 +136,9 @@ func soak(_ context.Context, d *appDelivery, rec *lifecyclev1.PhaseRecord) (phas
 
 // promotion runs the tasks of the promotion, and then has what was delivered
 // promoted.
-func (r *AppVersionReconciler) promotion(c checks) func(context.Context, *appDelivery, *lifecyclev1.PhaseRecord) (phase.Outcome, error) {
+func (r *AppVersionReconciler) promotion(c checker) func(context.Context, *appDelivery, *lifecyclev1.PhaseRecord) (phase.Outcome, error) {
 	return func(ctx context.Context, d *appDelivery, rec *lifecyclev1.PhaseRecord) (phase.Outcome, error) {
-		o, err := c.run(ctx, d.checked, rec, run{
+		o, err := c.runPhase(ctx, d.subject, rec, batch{
 			noun: "promotion", kind: lifecyclev1.PromotionCheckType,
 			names: d.kav.Spec.PromotionTasks, items: &d.kav.Status.PromotionTaskStatus, ensure: c.ensureTask,
 		})
@@ -150,7 +150,7 @@ func (r *AppVersionReconciler) promotion(c checks) func(context.Context, *appDel
 		case errors.Is(err, ErrNotPromoted):
 			return phase.Fail(phase.Failed, "%v", err), nil
 		case err != nil:
-			return inTime(phase.Wait(phase.Waiting, "trying again: %v", err), rec, d.checked).In(retryPromotion), nil
+			return inTime(phase.Wait(phase.Waiting, "trying again: %v", err), rec, d.subject).In(retryPromotion), nil
 		}
 		d.kav.Status.PullRequestURL = url
 		return phase.Pass("%s", message), nil

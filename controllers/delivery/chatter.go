@@ -13,10 +13,10 @@ import (
 // sooner, and a write each time that a pod gets ready would be most of all writes.
 const settle = 10 * time.Second
 
-// putOff says after which time the record is to be written whose only news is how
-// something goes on; zero is at once.
-func putOff(news bool, d *lifecyclev1.Delivery, created metav1.Time, now time.Time) time.Duration {
-	if news {
+// putOff says after which time a record is to be written; zero is at once. Only one that
+// tells nothing but how something goes on has time.
+func putOff(goesOn bool, d *lifecyclev1.Delivery, created metav1.Time, now time.Time) time.Duration {
+	if !goesOn {
 		return 0
 	}
 	since := created.Time
@@ -34,23 +34,23 @@ func sooner(a, b time.Duration) time.Duration {
 	return a
 }
 
-// appNews says whether a record of an app's delivery differs from the one before in
-// nothing, or in more than in how something goes on.
-func appNews(before, after *lifecyclev1.KeptnAppVersion) bool {
-	return equality.Semantic.DeepEqual(before.Status, after.Status) ||
-		!equality.Semantic.DeepEqual(essence(&before.Status), essence(&after.Status))
+// appGoesOn says whether a record of an app's delivery differs from the one before only
+// in how something goes on.
+func appGoesOn(before, after *lifecyclev1.KeptnAppVersion) bool {
+	return !equality.Semantic.DeepEqual(before.Status, after.Status) &&
+		equality.Semantic.DeepEqual(essence(&before.Status), essence(&after.Status))
 }
 
-// workloadNews is appNews for a workload's delivery, for which it is news as well that
-// its app failed.
-func workloadNews(before, after *lifecyclev1.KeptnWorkloadVersion) bool {
-	if equality.Semantic.DeepEqual(before.Status, after.Status) || saysSo(before) != saysSo(after) {
-		return true
+// workloadGoesOn is appGoesOn for a workload's delivery, for which it is news as well
+// that its app failed.
+func workloadGoesOn(before, after *lifecyclev1.KeptnWorkloadVersion) bool {
+	if equality.Semantic.DeepEqual(before.Status, after.Status) || says(before, reasonAppFailed) != says(after, reasonAppFailed) {
+		return false
 	}
 	b, a := before.Status.DeepCopy(), after.Status.DeepCopy()
 	quieten(&b.Delivery, &b.CheckStatuses)
 	quieten(&a.Delivery, &a.CheckStatuses)
-	return !equality.Semantic.DeepEqual(b, a)
+	return equality.Semantic.DeepEqual(b, a)
 }
 
 func essence(s *lifecyclev1.KeptnAppVersionStatus) *lifecyclev1.KeptnAppVersionStatus {
@@ -86,6 +86,9 @@ func quieten(d *lifecyclev1.Delivery, checks *lifecyclev1.CheckStatuses) {
 	}
 	if !d.Status.Completed() {
 		d.Conditions, d.ObservedGeneration = nil, 0
+	}
+	if !begun(d) {
+		d.StartTime = metav1.Time{}
 	}
 	for _, items := range [][]lifecyclev1.ItemStatus{
 		checks.PreDeploymentTaskStatus, checks.PreDeploymentEvaluationTaskStatus,

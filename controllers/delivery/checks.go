@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers/apply"
 	"github.com/keptn/gitops/controllers/phase"
@@ -21,8 +20,8 @@ import (
 	"github.com/keptn/gitops/telemetry"
 )
 
-// checked is what checks are made for: one delivery, of an app or of a workload.
-type checked struct {
+// subject is what checks are made for: one delivery, of an app or of a workload.
+type subject struct {
 	// owner of the checks' objects, which are in its namespace.
 	owner client.Object
 	// names are what is to be checked.
@@ -56,10 +55,10 @@ type commits struct {
 }
 
 // a delivery is what has checks.
-type delivery interface{ checks() *checked }
+type delivery interface{ checked() *subject }
 
-// checks makes the objects that run the checks of a phase.
-type checks struct {
+// checker makes the objects that run the checks of a phase.
+type checker struct {
 	client.Client
 	// ownNamespace is where definitions are looked up that the delivery's namespace
 	// does not have.
@@ -67,47 +66,50 @@ type checks struct {
 }
 
 // tasks is the phase that runs tasks, all at once.
-func tasks[T delivery](c checks, name lifecyclev1.Phase, kind lifecyclev1.CheckType, names func(*checked) []string,
+func tasks[T delivery](c checker, name lifecyclev1.Phase, kind lifecyclev1.CheckType, names func(*subject) []string,
 	items func(T) *[]lifecyclev1.ItemStatus, state func(T) *lifecyclev1.KeptnState,
 ) phase.Phase[T] {
 	return phase.Phase[T]{Name: name, State: state, Run: func(ctx context.Context, of T, rec *lifecyclev1.PhaseRecord) (phase.Outcome, error) {
-		return c.run(ctx, of.checks(), rec, run{noun: "tasks", kind: kind, names: names(of.checks()), items: items(of), ensure: c.ensureTask})
+		return c.runPhase(ctx, of.checked(), rec, batch{noun: "tasks", kind: kind, names: names(of.checked()), items: items(of), ensure: c.ensureTask})
 	}}
 }
 
 // evaluations is the phase that evaluates, all at once.
-func evaluations[T delivery](c checks, name lifecyclev1.Phase, kind lifecyclev1.CheckType, names func(*checked) []string,
+func evaluations[T delivery](c checker, name lifecyclev1.Phase, kind lifecyclev1.CheckType, names func(*subject) []string,
 	items func(T) *[]lifecyclev1.ItemStatus, state func(T) *lifecyclev1.KeptnState,
 ) phase.Phase[T] {
 	return phase.Phase[T]{Name: name, State: state, Run: func(ctx context.Context, of T, rec *lifecyclev1.PhaseRecord) (phase.Outcome, error) {
-		return c.run(ctx, of.checks(), rec, run{noun: "evaluations", kind: kind, names: names(of.checks()), items: items(of), ensure: c.ensureEvaluation})
+		return c.runPhase(ctx, of.checked(), rec, batch{noun: "evaluations", kind: kind, names: names(of.checked()), items: items(of), ensure: c.ensureEvaluation})
 	}}
 }
 
-// run is what one phase of checks does.
-type run struct {
+// batch is the checks of one phase, and how each of them is begun.
+type batch struct {
 	noun  string
 	kind  lifecyclev1.CheckType
 	names []string
 	items *[]lifecyclev1.ItemStatus
 	// ensure returns how a check stands, and begins one that has no object, unless it
 	// ended before by the record.
-	ensure func(ctx context.Context, of *checked, key itemKey, recorded lifecyclev1.ItemStatus) (phase.Item, error)
+	ensure func(ctx context.Context, of *subject, key itemKey, recorded lifecyclev1.ItemStatus) (phase.Item, error)
 }
 
 // undecidable says whether the phase cannot be judged where it is not known what is to
 // be checked. Then nothing stops the rollout that is not known to be asked for: it is
 // followed, and left without a verdict.
-func (what run) undecidable() bool {
+func (what batch) undecidable() bool {
 	return len(what.names) > 0 || what.kind == lifecyclev1.PostDeploymentEvaluationCheckType || what.kind == lifecyclev1.PromotionCheckType
 }
 
-// traced is metadata with the trace parent of an app's delivery, so that what a task
-// begins can be linked to it.
-func traced(metadata map[string]string, kav *lifecyclev1.KeptnAppVersion) map[string]string {
-	with := map[string]string{lifecyclev1.TraceParentAnnotation: telemetry.Traceparent(kav.UID)}
-	maps.Copy(with, metadata)
-	return with
+// handedOn is the metadata of an app's delivery as tasks are told of it: with its trace
+// parent where traces are exported, so that what a task begins can be linked to it.
+func handedOn(kav *lifecyclev1.KeptnAppVersion, traced bool) map[string]string {
+	metadata := map[string]string{}
+	if traced {
+		metadata[lifecyclev1.TraceParentAnnotation] = telemetry.Traceparent(kav.UID)
+	}
+	maps.Copy(metadata, kav.Spec.Metadata)
+	return metadata
 }
 
 // itemKey identifies a check: the same delivery, phase, definition and attempt are
@@ -120,13 +122,13 @@ type itemKey struct {
 }
 
 // object is the name of the object that runs a check.
-func (k itemKey) object(of *checked) string {
+func (k itemKey) object(of *subject) string {
 	return workload.ResourceName(string(k.kind), k.definition,
 		workload.Digest(10, string(of.owner.GetUID()), string(k.phase), k.definition, fmt.Sprint(k.attempt+1)))
 }
 
-// run makes the object of every check that has none, and decides from them all.
-func (c checks) run(ctx context.Context, of *checked, rec *lifecyclev1.PhaseRecord, what run) (phase.Outcome, error) {
+// runPhase makes the object of every check that has none, and decides from them all.
+func (c checker) runPhase(ctx context.Context, of *subject, rec *lifecyclev1.PhaseRecord, what batch) (phase.Outcome, error) {
 	if of.problem != "" && what.undecidable() {
 		return phase.Outcome{State: lifecyclev1.StateUnknown, Reason: reasonUnreadable, Message: "cannot be judged: " + of.problem}, nil
 	}
@@ -144,7 +146,7 @@ func (c checks) run(ctx context.Context, of *checked, rec *lifecyclev1.PhaseReco
 }
 
 // inTime lets a phase fail that has not ended when its time is over.
-func inTime(o phase.Outcome, rec *lifecyclev1.PhaseRecord, of *checked) phase.Outcome {
+func inTime(o phase.Outcome, rec *lifecyclev1.PhaseRecord, of *subject) phase.Outcome {
 	if of.timeout == 0 || o.State.Completed() {
 		return o
 	}
@@ -176,7 +178,7 @@ func unique(names []string) []string {
 }
 
 // ensureTask returns how the run of a task stands, and begins one where there is none.
-func (c checks) ensureTask(ctx context.Context, of *checked, key itemKey, recorded lifecyclev1.ItemStatus) (phase.Item, error) {
+func (c checker) ensureTask(ctx context.Context, of *subject, key itemKey, recorded lifecyclev1.ItemStatus) (phase.Item, error) {
 	task := &lifecyclev1.KeptnTask{ObjectMeta: metav1.ObjectMeta{Namespace: of.owner.GetNamespace(), Name: key.object(of)}}
 	err := c.Get(ctx, client.ObjectKeyFromObject(task), task)
 	if err == nil && metav1.IsControlledBy(task, of.owner) {
@@ -210,10 +212,10 @@ func (c checks) ensureTask(ctx context.Context, of *checked, key itemKey, record
 	if frozen := of.definition(key.definition); frozen != nil {
 		task.Spec.Definition = &frozen.Spec
 	}
-	return taskItem(task), c.create(ctx, of.owner, task)
+	return taskItem(task), c.create(ctx, createTask, of.owner, task)
 }
 
-func (of *checked) definition(name string) *lifecyclev1.NamedTaskDefinition {
+func (of *subject) definition(name string) *lifecyclev1.NamedTaskDefinition {
 	for i := range of.definitions {
 		if of.definitions[i].Name == name {
 			return &of.definitions[i]
@@ -224,7 +226,7 @@ func (of *checked) definition(name string) *lifecyclev1.NamedTaskDefinition {
 
 // taskDefinition returns what a task runs: as the commit has it, as the namespace
 // has it, or as Keptn's own namespace has it; nil where none does.
-func (c checks) taskDefinition(ctx context.Context, of *checked, name string) (*lifecyclev1.KeptnTaskDefinition, error) {
+func (c checker) taskDefinition(ctx context.Context, of *subject, name string) (*lifecyclev1.KeptnTaskDefinition, error) {
 	found := &lifecyclev1.KeptnTaskDefinition{}
 	if frozen := of.definition(name); frozen != nil {
 		found.Labels, found.Annotations, found.Spec = frozen.Labels, frozen.Annotations, frozen.Spec.KeptnTaskDefinitionSpec
@@ -238,7 +240,7 @@ func (c checks) taskDefinition(ctx context.Context, of *checked, name string) (*
 }
 
 // lookUp reads the object of a name from the first of the namespaces that has it.
-func (c checks) lookUp(ctx context.Context, into client.Object, name string, namespaces ...string) (bool, error) {
+func (c checker) lookUp(ctx context.Context, into client.Object, name string, namespaces ...string) (bool, error) {
 	for _, namespace := range unique(namespaces) {
 		err := c.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, into)
 		if err == nil {
@@ -279,21 +281,33 @@ func taskItem(task *lifecyclev1.KeptnTask) phase.Item {
 	return item
 }
 
-// create makes an object that is owned by a delivery; that it is there already is
-// no error.
-func (c checks) create(ctx context.Context, owner, obj client.Object) error {
+// createError says that the object of a check could not be created.
+type createError struct {
+	step lifecyclev1.Phase
+	err  error
+}
+
+// Error implements error.
+func (e *createError) Error() string { return e.err.Error() }
+
+// Unwrap returns what the API server said.
+func (e *createError) Unwrap() error { return e.err }
+
+// create makes an object that is owned by a delivery, as a step of it; that it is there
+// already is no error.
+func (c checker) create(ctx context.Context, step lifecyclev1.Phase, owner, obj client.Object) error {
 	if err := apply.Own(owner, obj, c.Scheme()); err != nil {
 		return err
 	}
 	err := c.Create(ctx, obj, client.FieldOwner(fieldOwner))
 	if err != nil && client.IgnoreAlreadyExists(err) != nil {
-		return fmt.Errorf("create %T %s: %w", obj, obj.GetName(), err)
+		return &createError{step, fmt.Errorf("create %T %s: %w", obj, obj.GetName(), err)}
 	}
 	return nil
 }
 
 // stop ends the tasks of a delivery that has ended before them.
-func (c checks) stop(ctx context.Context, owner client.Object) error {
+func (c checker) stop(ctx context.Context, owner client.Object) error {
 	var list lifecyclev1.KeptnTaskList
 	if err := c.List(ctx, &list, client.InNamespace(owner.GetNamespace()), client.MatchingFields{byOwner: string(owner.GetUID())}); err != nil {
 		return fmt.Errorf("list tasks of %s: %w", owner.GetName(), err)
@@ -309,11 +323,4 @@ func (c checks) stop(ctx context.Context, owner client.Object) error {
 		}
 	}
 	return nil
-}
-
-// resolved is what a name of an evaluation stands for.
-type resolved struct {
-	policy   *gitopsv1alpha1.SLOPolicySpec
-	analysis *lifecyclev1.AnalysisDefinitionReference
-	retries  lifecyclev1.EvaluationRetries
 }

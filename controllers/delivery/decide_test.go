@@ -171,7 +171,7 @@ func TestASoakTakesItsTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := &appDelivery{
 				kav:     &lifecyclev1.KeptnAppVersion{Spec: lifecyclev1.KeptnAppVersionSpec{Soak: tc.soak}},
-				checked: &checked{now: noon.Add(tc.after)},
+				subject: &subject{now: noon.Add(tc.after)},
 			}
 			got, err := soak(t.Context(), d, &lifecyclev1.PhaseRecord{StartTime: phase.Time(noon)})
 			if diff := cmp.Diff(tc.want, got); err != nil || diff != "" {
@@ -198,7 +198,7 @@ func TestAPhaseOfChecksHasItsTime(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := inTime(tc.found, &lifecyclev1.PhaseRecord{StartTime: phase.Time(noon)}, &checked{now: noon.Add(tc.after), timeout: tc.timeout})
+			got := inTime(tc.found, &lifecyclev1.PhaseRecord{StartTime: phase.Time(noon)}, &subject{now: noon.Add(tc.after), timeout: tc.timeout})
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("%s\n(-want +got):\n%s", tc.reason, diff)
 			}

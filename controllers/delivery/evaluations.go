@@ -20,7 +20,7 @@ import (
 
 // ensureEvaluation returns how an evaluation stands, and begins one where there is
 // none.
-func (c checks) ensureEvaluation(ctx context.Context, of *checked, key itemKey, recorded lifecyclev1.ItemStatus) (phase.Item, error) {
+func (c checker) ensureEvaluation(ctx context.Context, of *subject, key itemKey, recorded lifecyclev1.ItemStatus) (phase.Item, error) {
 	e := &lifecyclev1.KeptnEvaluation{ObjectMeta: metav1.ObjectMeta{Namespace: of.owner.GetNamespace(), Name: key.object(of)}}
 	err := c.Get(ctx, client.ObjectKeyFromObject(e), e)
 	if err == nil && metav1.IsControlledBy(e, of.owner) {
@@ -47,7 +47,7 @@ func (c checks) ensureEvaluation(ctx context.Context, of *checked, key itemKey, 
 	if err := c.addHistory(ctx, of, e); err != nil {
 		return phase.Item{}, err
 	}
-	return evaluationItem(e), c.create(ctx, of.owner, e)
+	return evaluationItem(e), c.create(ctx, createEvaluation, of.owner, e)
 }
 
 func evaluationItem(e *lifecyclev1.KeptnEvaluation) phase.Item {
@@ -60,9 +60,16 @@ func evaluationItem(e *lifecyclev1.KeptnEvaluation) phase.Item {
 	}}
 }
 
+// resolved is what a name of an evaluation stands for.
+type resolved struct {
+	policy   *gitopsv1alpha1.SLOPolicySpec
+	analysis *lifecyclev1.AnalysisDefinitionReference
+	retries  lifecyclev1.EvaluationRetries
+}
+
 // resolve returns what a name of an evaluation stands for, or nil: the policy of the
 // commit, else the first of these kinds in the cluster that has the name.
-func (c checks) resolve(ctx context.Context, of *checked, name string) (*resolved, error) {
+func (c checker) resolve(ctx context.Context, of *subject, name string) (*resolved, error) {
 	for i := range of.policies {
 		if p := &of.policies[i]; p.Name == name && p.Spec != nil {
 			return &resolved{policy: p.Spec}, nil
@@ -73,7 +80,7 @@ func (c checks) resolve(ctx context.Context, of *checked, name string) (*resolve
 		return &resolved{retries: definition.Spec.EvaluationRetries}, err
 	}
 	slo := &gitopsv1alpha1.SLOPolicy{}
-	if ok, err := c.lookUp(ctx, slo, name, of.policyNamespace); ok || err != nil {
+	if ok, err := c.lookUp(ctx, slo, name, of.policyNamespace, c.ownNamespace); ok || err != nil {
 		return &resolved{policy: &slo.Spec}, err
 	}
 	analysis := &metricsv1.AnalysisDefinition{}
@@ -84,7 +91,7 @@ func (c checks) resolve(ctx context.Context, of *checked, name string) (*resolve
 }
 
 // addHistory adds what a policy may compare with.
-func (c checks) addHistory(ctx context.Context, of *checked, e *lifecyclev1.KeptnEvaluation) error {
+func (c checker) addHistory(ctx context.Context, of *subject, e *lifecyclev1.KeptnEvaluation) error {
 	if e.Spec.Policy == nil {
 		return nil
 	}
@@ -119,7 +126,7 @@ func later(a, b *good) *good {
 // previous is the previous good delivery as a policy is compared with it: when it
 // was judged, and what was measured then of the metrics that are defined as they
 // were.
-func (c checks) previous(ctx context.Context, before *good, name string, spec *gitopsv1alpha1.SLOPolicySpec) (*lifecyclev1.PreviousDelivery, error) {
+func (c checker) previous(ctx context.Context, before *good, name string, spec *gitopsv1alpha1.SLOPolicySpec) (*lifecyclev1.PreviousDelivery, error) {
 	evaluations, err := c.evaluationsOf(ctx, before.namespace, before.uid)
 	if err != nil {
 		return nil, err
@@ -150,7 +157,7 @@ func unchanged(e *lifecyclev1.KeptnEvaluation, spec *gitopsv1alpha1.SLOPolicySpe
 	return values
 }
 
-func (c checks) evaluationsOf(ctx context.Context, namespace string, owner types.UID) ([]lifecyclev1.KeptnEvaluation, error) {
+func (c checker) evaluationsOf(ctx context.Context, namespace string, owner types.UID) ([]lifecyclev1.KeptnEvaluation, error) {
 	var found lifecyclev1.KeptnEvaluationList
 	if err := c.List(ctx, &found, client.InNamespace(namespace), client.MatchingFields{byOwner: string(owner)}); err != nil {
 		return nil, fmt.Errorf("list evaluations: %w", err)

@@ -1,12 +1,8 @@
 package delivery
 
 import (
-	"fmt"
-	"slices"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
@@ -40,20 +36,6 @@ func rolledOut(spec lifecyclev1.KeptnAppVersionSpec, live []*workload.Workload, 
 	}
 }
 
-// heldUp says whether the rollout of a Deployment got stuck while its pods were not
-// let go yet: that says nothing of the revision. It was made before, and released
-// when its pods were let go.
-func heldUp(w *workload.Workload, made, released time.Time) bool {
-	d, ok := w.Object.(*appsv1.Deployment)
-	if !ok || w.Status != status.FailedStatus {
-		return false
-	}
-	return slices.ContainsFunc(d.Status.Conditions, func(c appsv1.DeploymentCondition) bool {
-		at := c.LastTransitionTime.Time
-		return c.Type == appsv1.DeploymentProgressing && c.Status == corev1.ConditionFalse && !at.Before(made) && at.Before(released)
-	})
-}
-
 // settled decides for one workload.
 func settled(name string, w *workload.Workload, hash string) phase.Outcome {
 	switch {
@@ -68,11 +50,4 @@ func settled(name string, w *workload.Workload, hash string) phase.Outcome {
 	default:
 		return phase.Pass("")
 	}
-}
-
-func count(n int32, one, many string) string {
-	if n == 1 {
-		return fmt.Sprintf("%d %s", n, one)
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -34,6 +33,8 @@ type cluster struct {
 
 	clock  *clocktesting.FakePassiveClock
 	events *events.FakeRecorder
+	// traced: traces are exported.
+	traced bool
 	// refuse, where it is set, is the answer to a write of an object: create, delete
 	// or patch.
 	refuse func(verb string, obj client.Object) error
@@ -93,7 +94,7 @@ func newCluster(t *testing.T, objects ...client.Object) *cluster {
 // returns what it was made of it.
 func (c *cluster) app(name string) (*lifecyclev1.KeptnAppVersion, error) {
 	c.Helper()
-	r := &AppVersionReconciler{Client: c.Client, Clock: c.clock, Events: c.events}
+	r := &AppVersionReconciler{Client: c.Client, Clock: c.clock, Events: c.events, OwnNamespace: "keptn-system", Traced: c.traced}
 	_, err := r.Reconcile(c.Context(), read(c, name, &lifecyclev1.KeptnAppVersion{}))
 	return read(c, name, &lifecyclev1.KeptnAppVersion{}), err
 }
@@ -101,7 +102,7 @@ func (c *cluster) app(name string) (*lifecyclev1.KeptnAppVersion, error) {
 // workload reconciles a delivery of a workload.
 func (c *cluster) workload(name string) *lifecyclev1.KeptnWorkloadVersion {
 	c.Helper()
-	r := &WorkloadVersionReconciler{Client: c.Client, Clock: c.clock, Events: c.events}
+	r := &WorkloadVersionReconciler{Client: c.Client, Clock: c.clock, Events: c.events, OwnNamespace: "keptn-system", Traced: c.traced}
 	if _, err := r.Reconcile(c.Context(), read(c, name, &lifecyclev1.KeptnWorkloadVersion{})); err != nil {
 		c.Fatal(err)
 	}
@@ -119,6 +120,15 @@ func read[T client.Object](c *cluster, name string, obj T) T {
 func (c *cluster) tasks() []lifecyclev1.KeptnTask {
 	c.Helper()
 	var list lifecyclev1.KeptnTaskList
+	if err := c.List(c.Context(), &list); err != nil {
+		c.Fatal(err)
+	}
+	return list.Items
+}
+
+func (c *cluster) evaluations() []lifecyclev1.KeptnEvaluation {
+	c.Helper()
+	var list lifecyclev1.KeptnEvaluationList
 	if err := c.List(c.Context(), &list); err != nil {
 		c.Fatal(err)
 	}
@@ -300,32 +310,6 @@ func TestAReconcileThatChangesNothingWritesNothing(t *testing.T) {
 	}
 }
 
-func TestATaskIsMadeOfItsDefinition(t *testing.T) {
-	kav := checking("a")
-	kav.Spec.Confinement = &lifecyclev1.Confinement{ServiceAccountName: "deployer"}
-	kav.Spec.Metadata = map[string]string{"team": "blue"}
-	kav.Spec.TaskDefinitions = []lifecyclev1.NamedTaskDefinition{{Name: "a", Spec: lifecyclev1.FrozenTaskDefinition{
-		KeptnTaskDefinitionSpec: lifecyclev1.KeptnTaskDefinitionSpec{Retries: ptr.To[int32](7)},
-	}}}
-	c := newCluster(t, definition("a"), kav)
-	if _, err := c.app("shop-1"); err != nil {
-		t.Fatal(err)
-	}
-	spec := c.tasks()[0].Spec
-	if spec.Definition == nil || *spec.Retries != 7 {
-		t.Errorf("the definition at the commit does not count: %+v", spec)
-	}
-	if spec.Confinement == nil || spec.Confinement.ServiceAccountName != "deployer" {
-		t.Errorf("the task is not confined: %+v", spec.Confinement)
-	}
-	if spec.Context.Metadata["team"] != "blue" || spec.Context.Metadata[lifecyclev1.TraceParentAnnotation] == "" {
-		t.Errorf("the task is not told of the app's metadata and trace: %v", spec.Context.Metadata)
-	}
-	if !metav1.IsControlledBy(&c.tasks()[0], kav) {
-		t.Error("the task does not go with its delivery")
-	}
-}
-
 // rolling is a Deployment with a ReplicaSet for each revision, the last of which is its
 // newest, and none of which has rolled out.
 func rolling(revisions ...string) []client.Object {
@@ -402,24 +386,5 @@ func TestADeliveryOfAWorkloadIsGivenUpForANewerOne(t *testing.T) {
 				t.Errorf("%s\nreleased: %t", tc.reason, kwv.Released())
 			}
 		})
-	}
-}
-
-func TestThatTheAppFailedIsToldOnce(t *testing.T) {
-	rejected := appVersion("kav", 1, "1")
-	rejected.Status.Status = failed
-	c := newCluster(t, append(rolling("1"), ofRevision1("kwv", 1, "1"), rejected)...)
-	lost := errors.New("the write is lost")
-	c.refuse = func(string, client.Object) error { return lost }
-	r := &WorkloadVersionReconciler{Client: c.Client, Clock: c.clock, Events: c.events}
-	if _, err := r.Reconcile(t.Context(), read(c, "kwv", &lifecyclev1.KeptnWorkloadVersion{})); !errors.Is(err, lost) {
-		t.Fatal(err)
-	}
-	c.refuse = nil
-	c.workload("kwv")
-	c.workload("kwv")
-	want := []string{"Warning AppPreDeployEvaluationsFailed App Pre-Deployment Evaluations: has failed since app has failed"}
-	if diff := cmp.Diff(want, said(c.events)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers/phase"
@@ -83,6 +82,18 @@ func (r *AppVersionReconciler) parts(ctx context.Context, kav *lifecyclev1.Keptn
 		found[i] = partOf(kav, ref.Version, all.Items)
 	}
 	return found, nil
+}
+
+// absent are the names of the workloads that have no delivery yet which counts for that
+// of the app.
+func (d *appDelivery) absent() []string {
+	var names []string
+	for i, p := range d.parts {
+		if p.ours == nil {
+			names = append(names, d.kav.Spec.Workloads[i].Name)
+		}
+	}
+	return names
 }
 
 // partOf finds the delivery of a workload that counts for that of its app: the newest
@@ -163,9 +174,4 @@ func (d *appDelivery) replaced() *workload.Workload {
 		}
 	}
 	return nil
-}
-
-// ofRevision finds the deliveries of the workload that a ControllerRevision is of.
-func ofRevision(ctx context.Context, r client.Reader, obj client.Object) []reconcile.Request {
-	return workloadVersions.by(ctx, r, byResource, string(uidOf(obj)), client.InNamespace(obj.GetNamespace()))
 }

@@ -67,8 +67,8 @@ func TestAWorkloadIsHeldUntilItsAppLetsItGo(t *testing.T) {
 		newest *lifecyclev1.KeptnAppVersion
 		want   condition.Outcome
 	}{
-		"NoApp":     {"It is not known what is delivered.", nil, condition.Waiting(phase.Waiting, "waiting for a KeptnAppVersion of app shop")},
-		"Other":     {"The app delivers something else, as before a rollback is known to it.", with("1", begun, succeeded), condition.Waiting(phase.Waiting, "waiting for a KeptnAppVersion of app shop that brings version 2: the newest is shop-x")},
+		"NoApp":     {"It is not known what is delivered.", nil, condition.Waiting(reasonAppVersionNotFound, "waiting for a KeptnAppVersion of app shop")},
+		"Other":     {"The app delivers something else, as before a rollback is known to it.", with("1", begun, succeeded), condition.Waiting(reasonAppVersionNotFound, "waiting for a KeptnAppVersion of app shop that brings version 2: the newest is shop-x")},
 		"Checking":  {"The app's own checks come first.", with("2", nil, progressing), condition.Waiting(phase.Waiting, "waiting for the checks before the deployment of shop-x")},
 		"Rejected":  {"They failed: nothing starts, and a better delivery is waited for (R41).", with("2", never, failed), condition.Waiting("AppFailed", "the checks before the deployment of shop-x failed: no luck")},
 		"Overtaken": {"What was given up has not failed.", with("2", never, deprecated), condition.Waiting(phase.Waiting, "waiting for the checks before the deployment of shop-x")},
@@ -327,7 +327,7 @@ func TestIndexesFindWhomAnEventConcerns(t *testing.T) {
 }
 
 func TestACheckIsOneObjectHoweverOftenItIsAskedFor(t *testing.T) {
-	of := &checked{owner: appVersion("x", 1, "1")}
+	of := &subject{owner: appVersion("x", 1, "1")}
 	key := itemKey{lifecyclev1.PreDeploymentCheckType, lifecyclev1.PhaseAppPreDeployTasks, "migrate", 0}
 	// The name is public: tests and people look for it, and what runs has to be found
 	// again by the next release.
@@ -336,11 +336,11 @@ func TestACheckIsOneObjectHoweverOftenItIsAskedFor(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	seen := map[string]string{want: "itself"}
-	for what, change := range map[string]func(*itemKey, *checked){
-		"another definition": func(k *itemKey, _ *checked) { k.definition = "seed" },
-		"another phase":      func(k *itemKey, _ *checked) { k.phase = lifecyclev1.PhaseAppPostDeployTasks },
-		"another attempt":    func(k *itemKey, _ *checked) { k.attempt = 1 },
-		"another delivery":   func(_ *itemKey, of *checked) { of.owner = appVersion("y", 1, "1") },
+	for what, change := range map[string]func(*itemKey, *subject){
+		"another definition": func(k *itemKey, _ *subject) { k.definition = "seed" },
+		"another phase":      func(k *itemKey, _ *subject) { k.phase = lifecyclev1.PhaseAppPostDeployTasks },
+		"another attempt":    func(k *itemKey, _ *subject) { k.attempt = 1 },
+		"another delivery":   func(_ *itemKey, of *subject) { of.owner = appVersion("y", 1, "1") },
 	} {
 		other, whose := key, *of
 		change(&other, &whose)

@@ -129,6 +129,11 @@ func ofResource(ctx context.Context, r client.Reader, obj client.Object) []recon
 	return requests
 }
 
+// ofRevision finds the deliveries of the workload that a ControllerRevision is of.
+func ofRevision(ctx context.Context, r client.Reader, obj client.Object) []reconcile.Request {
+	return workloadVersions.by(ctx, r, byResource, string(uidOf(obj)), client.InNamespace(obj.GetNamespace()))
+}
+
 // asked lets through what people ask of a delivery: its spec, and its annotations.
 func asked() predicate.Predicate {
 	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})

@@ -9,7 +9,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -17,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/recorder"
 
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers/apply"
@@ -32,7 +32,9 @@ type WorkloadVersionReconciler struct {
 	client.Client
 
 	Clock  clock.PassiveClock
-	Events events.EventRecorder
+	Events recorder.EventRecorder
+	// Traced says that traces are exported: then tasks are told of theirs.
+	Traced bool
 	// OwnNamespace is where definitions are looked up that a namespace does not have.
 	OwnNamespace string
 	// Rollouts says that the cluster has Argo Rollouts.
@@ -41,7 +43,7 @@ type WorkloadVersionReconciler struct {
 
 // workloadDelivery is what one reconcile of a KeptnWorkloadVersion works on.
 type workloadDelivery struct {
-	*checked
+	*subject
 
 	kwv      *lifecyclev1.KeptnWorkloadVersion
 	config   config
@@ -50,7 +52,7 @@ type workloadDelivery struct {
 	stuck *workload.Workload
 }
 
-func (d *workloadDelivery) checks() *checked { return d.checked }
+func (d *workloadDelivery) checked() *subject { return d.subject }
 
 // +kubebuilder:rbac:groups=lifecycle.keptn.sh,resources=keptnworkloadversions,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=lifecycle.keptn.sh,resources=keptnworkloadversions/status,verbs=patch
@@ -94,8 +96,9 @@ func (r *WorkloadVersionReconciler) Reconcile(ctx context.Context, kwv *lifecycl
 	}
 	before := kwv.DeepCopy()
 	recheck, err := r.progress(ctx, kwv)
-	complain(ctx, r.Events, kwv, &kwv.Status.Delivery, kwv.Spec.Version, err)
-	if later := putOff(workloadNews(before, kwv), &kwv.Status.Delivery, kwv.CreationTimestamp, r.Clock.Now()); later > 0 {
+	t := r.teller(kwv)
+	t.complain(ctx, &kwv.Status.Delivery, err)
+	if later := putOff(workloadGoesOn(before, kwv), &kwv.Status.Delivery, kwv.CreationTimestamp, r.Clock.Now()); later > 0 {
 		return apply.Result(sooner(recheck, later), err)
 	}
 	written, recordErr := apply.Status(ctx, r.Client, before, kwv)
@@ -103,19 +106,33 @@ func (r *WorkloadVersionReconciler) Reconcile(ctx context.Context, kwv *lifecycl
 		return apply.Result(0, recordErr)
 	}
 	if written {
-		if saysSo(kwv) && !saysSo(before) {
-			emit(r.Events, kwv, lifecyclev1.PhaseAppPreDeployEvaluations, appFailed, "", kwv.Spec.Version)
+		for reason, what := range holds {
+			if says(kwv, reason) && !says(before, reason) {
+				t.tell(lifecyclev1.PhaseAppPreDeployEvaluations, what, "")
+			}
 		}
-		announce(r.Events, kwv, &before.Status.Delivery, &kwv.Status.Delivery, workloadCompleted, kwv.Spec.Version)
+		t.announce(&before.Status.Delivery, &kwv.Status.Delivery, workloadCompleted)
 	}
 	return apply.Result(recheck, err)
 }
 
-// progress brings the status up to date, in memory.
+// teller tells of a delivery of a workload.
+func (r *WorkloadVersionReconciler) teller(kwv *lifecyclev1.KeptnWorkloadVersion) teller {
+	return teller{r.Events, kwv, kwv.Spec.Version, map[string]string{
+		"appName": kwv.Spec.AppName, "workloadName": kwv.Spec.WorkloadName,
+		"workloadVersion": kwv.Spec.Version, "workloadVersionName": kwv.Name,
+	}}
+}
+
+// progress brings the status up to date, in memory. The delivery began when it was
+// made, as with Keptn: also what it waits for is part of it.
 func (r *WorkloadVersionReconciler) progress(ctx context.Context, kwv *lifecyclev1.KeptnWorkloadVersion) (time.Duration, error) {
 	table, s := r.phases(), &kwv.Status.Delivery
 	if handled(kwv, s, table.Retry); s.Status.Completed() && s.ObservedGeneration == kwv.Generation {
 		return 0, nil
+	}
+	if s.StartTime.IsZero() {
+		s.StartTime = kwv.CreationTimestamp
 	}
 	d, err := r.delivery(ctx, kwv)
 	if err != nil {
@@ -125,13 +142,13 @@ func (r *WorkloadVersionReconciler) progress(ctx context.Context, kwv *lifecycle
 	var recheck time.Duration
 	switch {
 	case cancelled:
-		if err := r.inner().stop(ctx, kwv); err != nil {
+		if err := r.checker().stop(ctx, kwv); err != nil {
 			return 0, err
 		}
 		table.Begin(s, d.now)
 		table.Cancel(s, cancelMessage(why), d.now)
 	case d.progress.Superseded:
-		if err := r.inner().stop(ctx, kwv); err != nil {
+		if err := r.checker().stop(ctx, kwv); err != nil {
 			return 0, err
 		}
 		table.Begin(s, d.now)
@@ -159,7 +176,7 @@ func (r *WorkloadVersionReconciler) wait(kwv *lifecyclev1.KeptnWorkloadVersion, 
 	return err
 }
 
-func (r *WorkloadVersionReconciler) inner() checks { return checks{r.Client, r.OwnNamespace} }
+func (r *WorkloadVersionReconciler) checker() checker { return checker{r.Client, r.OwnNamespace} }
 
 // delivery gathers what a walk needs.
 func (r *WorkloadVersionReconciler) delivery(ctx context.Context, kwv *lifecyclev1.KeptnWorkloadVersion) (*workloadDelivery, error) {
@@ -172,7 +189,7 @@ func (r *WorkloadVersionReconciler) delivery(ctx context.Context, kwv *lifecycle
 		return nil, err
 	}
 	spec := &kwv.Spec
-	d.checked = &checked{
+	d.subject = &subject{
 		owner: kwv, names: spec.Checks,
 		now: r.Clock.Now(), timeout: d.config.checkTimeout,
 		task: lifecyclev1.TaskContext{
@@ -221,15 +238,15 @@ func (r *WorkloadVersionReconciler) ofSameWorkload(ctx context.Context, kwv *lif
 
 // adopt takes over the metadata of the app's delivery, or what is known of it where it
 // is gone; the workload's own goes before it.
-func (d *workloadDelivery) adopt(kav *lifecyclev1.KeptnAppVersion) {
-	d.checked.task.Metadata = map[string]string{}
+func (d *workloadDelivery) adopt(kav *lifecyclev1.KeptnAppVersion, traced bool) {
+	d.task.Metadata = map[string]string{}
 	if kav != nil {
 		d.kwv.Status.AppContextMetadata = kav.Spec.Metadata
-		d.checked.task.Metadata = traced(kav.Spec.Metadata, kav)
+		d.task.Metadata = handedOn(kav, traced)
 	} else {
-		maps.Copy(d.checked.task.Metadata, d.kwv.Status.AppContextMetadata)
+		maps.Copy(d.task.Metadata, d.kwv.Status.AppContextMetadata)
 	}
-	maps.Copy(d.checked.task.Metadata, d.kwv.Spec.Metadata)
+	maps.Copy(d.task.Metadata, d.kwv.Spec.Metadata)
 }
 
 func started(kwv *lifecyclev1.KeptnWorkloadVersion) *metav1.Time {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 
@@ -18,14 +19,14 @@ import (
 func (r *WorkloadVersionReconciler) phases() phase.Table[*workloadDelivery] {
 	type kwv = *workloadDelivery
 	type items = []lifecyclev1.ItemStatus
-	c := r.inner()
+	c := r.checker()
 	return phase.Table[kwv]{
 		tasks(c, lifecyclev1.PhaseWorkloadPreDeployTasks, lifecyclev1.PreDeploymentCheckType,
-			func(of *checked) []string { return of.names.PreDeploymentTasks },
+			func(of *subject) []string { return of.names.PreDeploymentTasks },
 			func(d kwv) *items { return &d.kwv.Status.PreDeploymentTaskStatus },
 			func(d kwv) *lifecyclev1.KeptnState { return &d.kwv.Status.PreDeploymentStatus }),
 		evaluations(c, lifecyclev1.PhaseWorkloadPreDeployEvaluations, lifecyclev1.PreDeploymentEvaluationCheckType,
-			func(of *checked) []string { return of.names.PreDeploymentEvaluations },
+			func(of *subject) []string { return of.names.PreDeploymentEvaluations },
 			func(d kwv) *items { return &d.kwv.Status.PreDeploymentEvaluationTaskStatus },
 			func(d kwv) *lifecyclev1.KeptnState { return &d.kwv.Status.PreDeploymentEvaluationStatus }),
 		{
@@ -33,11 +34,11 @@ func (r *WorkloadVersionReconciler) phases() phase.Table[*workloadDelivery] {
 			State: func(d kwv) *lifecyclev1.KeptnState { return &d.kwv.Status.DeploymentStatus },
 		},
 		tasks(c, lifecyclev1.PhaseWorkloadPostDeployTasks, lifecyclev1.PostDeploymentCheckType,
-			func(of *checked) []string { return of.names.PostDeploymentTasks },
+			func(of *subject) []string { return of.names.PostDeploymentTasks },
 			func(d kwv) *items { return &d.kwv.Status.PostDeploymentTaskStatus },
 			func(d kwv) *lifecyclev1.KeptnState { return &d.kwv.Status.PostDeploymentStatus }),
 		evaluations(c, lifecyclev1.PhaseWorkloadPostDeployEvaluations, lifecyclev1.PostDeploymentEvaluationCheckType,
-			func(of *checked) []string { return of.names.PostDeploymentEvaluations },
+			func(of *subject) []string { return of.names.PostDeploymentEvaluations },
 			func(d kwv) *items { return &d.kwv.Status.PostDeploymentEvaluationTaskStatus },
 			func(d kwv) *lifecyclev1.KeptnState { return &d.kwv.Status.PostDeploymentEvaluationStatus }),
 	}
@@ -80,7 +81,7 @@ func (r *WorkloadVersionReconciler) awaitApp(ctx context.Context, d *workloadDel
 			return &o, nil
 		}
 	}
-	d.adopt(newestOf(all, func(kav *lifecyclev1.KeptnAppVersion) bool { return brings(kav, d.kwv) }))
+	d.adopt(newestOf(all, func(kav *lifecyclev1.KeptnAppVersion) bool { return brings(kav, d.kwv) }), r.Traced)
 	return nil, nil //nolint:nilnil // nothing to wait for is an answer
 }
 
@@ -89,21 +90,33 @@ func begun(d *lifecyclev1.Delivery) bool {
 	return slices.ContainsFunc(d.Phases, func(rec lifecyclev1.PhaseRecord) bool { return rec.StartTime != nil })
 }
 
-// reasonAppFailed: the checks of the app failed, and the workload waits for better ones.
-const reasonAppFailed = "AppFailed"
+// Why an app holds a workload.
+const (
+	// reasonAppFailed: the checks of the app failed, and the workload waits for better
+	// ones.
+	reasonAppFailed = "AppFailed"
+	// reasonAppVersionNotFound: no delivery of the app brings the workload's version.
+	reasonAppVersionNotFound = "AppVersionNotFound"
+)
 
-// saysSo says whether a delivery says already that its app failed.
-func saysSo(kwv *lifecyclev1.KeptnWorkloadVersion) bool {
-	return slices.ContainsFunc(kwv.Status.Conditions, func(c metav1.Condition) bool { return c.Reason == reasonAppFailed })
+// holds are how events tell of what an app holds a workload for.
+var holds = map[string]verb{
+	reasonAppFailed:          {"Failed", "has failed since app has failed", corev1.EventTypeWarning},
+	reasonAppVersionNotFound: {"AppVersionNotFound", "has failed since app could not be found", corev1.EventTypeWarning},
+}
+
+// says says whether the conditions of a delivery have a reason.
+func says(kwv *lifecyclev1.KeptnWorkloadVersion, reason string) bool {
+	return slices.ContainsFunc(kwv.Status.Conditions, func(c metav1.Condition) bool { return c.Reason == reason })
 }
 
 // held decides whether a workload may be delivered.
 func held(newest *lifecyclev1.KeptnAppVersion, kwv *lifecyclev1.KeptnWorkloadVersion) (condition.Outcome, bool) {
 	switch {
 	case newest == nil:
-		return condition.Waiting(phase.Waiting, "waiting for a KeptnAppVersion of app %s", kwv.Spec.AppName), true
+		return condition.Waiting(reasonAppVersionNotFound, "waiting for a KeptnAppVersion of app %s", kwv.Spec.AppName), true
 	case !brings(newest, kwv):
-		return condition.Waiting(phase.Waiting, "waiting for a KeptnAppVersion of app %s that brings version %s: the newest is %s",
+		return condition.Waiting(reasonAppVersionNotFound, "waiting for a KeptnAppVersion of app %s that brings version %s: the newest is %s",
 			kwv.Spec.AppName, kwv.Spec.Version, newest.Name), true
 	case newest.Released() && phase.Decisive(&newest.Status.Delivery).Reason == phase.Cancelled:
 		return condition.Waiting(phase.Cancelled, "%s was cancelled", newest.Name), true

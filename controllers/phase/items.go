@@ -2,6 +2,7 @@ package phase
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
@@ -18,7 +19,8 @@ type Item struct {
 
 // Judge decides from the checks of a phase, as Keptn does: one that failed decides at
 // once, and all have to have ended before the phase has passed. What they are called
-// is said by noun, as in "tasks".
+// is said by noun, as in "tasks". Where a definition is missing the phase is Pending,
+// unless another check is at work.
 func Judge(noun string, items []Item) Outcome {
 	worst, decisive := lifecyclev1.StateSucceeded, -1
 	var missing, running []string
@@ -39,7 +41,7 @@ func Judge(noun string, items []Item) Outcome {
 	case worst == lifecyclev1.StateFailed:
 		return concluded(worst, items[decisive])
 	case len(missing) > 0:
-		return Outcome{State: lifecyclev1.StatePending, Reason: Missing, Message: strings.Join(missing, "; ")}
+		return Outcome{State: whileMissing(items), Reason: Missing, Message: strings.Join(missing, "; ")}
 	case len(running) > 0:
 		return Wait(Progressing, "%s %s", doing(noun), strings.Join(running, "; "))
 	case decisive < 0:
@@ -47,6 +49,14 @@ func Judge(noun string, items []Item) Outcome {
 	default:
 		return concluded(worst, items[decisive])
 	}
+}
+
+// whileMissing is the state of a phase that waits for a definition.
+func whileMissing(items []Item) lifecyclev1.KeptnState {
+	if slices.ContainsFunc(items, func(item Item) bool { return item.Status == lifecyclev1.StateProgressing }) {
+		return lifecyclev1.StateProgressing
+	}
+	return lifecyclev1.StatePending
 }
 
 // doing says what is done with checks that are under way.

@@ -41,7 +41,8 @@ func TestTheWorstCheckDecides(t *testing.T) {
 		"UndecidedRunning": {"What is inconclusive may still become a failure.", list{none, running}, phase.Wait(phase.Progressing, "evaluating e: no data yet")},
 		"New":              {"It has not begun.", list{fresh, running}, phase.Wait(phase.Progressing, "evaluating f; e: no data yet")},
 		"Missing":          {"It is waited for, and the phase is Pending (R65).", list{good, missing}, ended(pending, phase.Missing, "g: no such definition")},
-		"MissingRunning":   {"It is Pending while the others run (R65).", list{running, missing}, ended(pending, phase.Missing, "g: no such definition")},
+		"MissingRunning":   {"While another runs the phase is Progressing, and says what is missing (R33).", list{running, missing}, ended(progressing, phase.Missing, "g: no such definition")},
+		"MissingNew":       {"What has not begun does not make it so.", list{fresh, missing}, ended(pending, phase.Missing, "g: no such definition")},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -47,13 +47,16 @@ func (d *delivery) when() time.Time {
 
 // facts are the trailers in their order, as key and value.
 func (d *delivery) facts() [][2]string {
-	return [][2]string{
+	facts := [][2]string{
 		{appTrailer, oneLine(d.kav.Spec.AppName)},
 		{environmentTrailer, oneLine(d.environment())},
 		{versionTrailer, oneLine(d.kav.Spec.Version)},
 		{commitTrailer, oneLine(d.url) + "@" + d.kav.Spec.Commit.SHA},
-		{traceTrailer, telemetry.PhaseTraceparent(d.kav.UID, lifecyclev1.PhasePromotion)},
 	}
+	if d.traced {
+		facts = append(facts, [2]string{traceTrailer, telemetry.PhaseTraceparent(d.kav.UID, lifecyclev1.PhasePromotion)})
+	}
+	return facts
 }
 
 // message of the commit.

@@ -34,6 +34,9 @@ type Promoter struct {
 	Client client.Reader
 	// Repositories opens repositories and forges.
 	Repositories *repository.Repositories
+	// Traced says that traces are exported: then the commit and the pull request name
+	// the delivery's.
+	Traced bool
 }
 
 // Result is what became of a promotion.

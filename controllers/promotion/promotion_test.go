@@ -75,6 +75,19 @@ func TestADeliveryIsPromotedByAPullRequest(t *testing.T) {
 	}
 }
 
+func TestATraceIsNamedOnlyWhereThereIsOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.untraced = true
+	w.promote(t)
+	body, _ := w.gitea.pulls[0]["body"].(string)
+	for what, text := range map[string]string{"commit": w.repo.Git("log", "-1", "--format=%B", branch), "pull request": body} {
+		if !strings.Contains(text, w.kav.Spec.Commit.SHA) || strings.Contains(text, "raceparent") {
+			t.Errorf("the %s says\n%s", what, text)
+		}
+	}
+}
+
 func TestAPromotionThatIsRepeatedChangesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -28,11 +28,13 @@ type delivery struct {
 	repo   *gitsource.Repository
 	// url is that of the source, without credentials.
 	url string
+	// traced says that the delivery has a trace to be named.
+	traced bool
 }
 
 // delivered finds where a delivery comes from.
 func (p *Promoter) delivered(ctx context.Context, kav *lifecyclev1.KeptnAppVersion) (*delivery, error) {
-	d := &delivery{kav: kav, pull: kav.Spec.PullRequest, lc: &gitopsv1alpha1.Lifecycle{}, source: &gitopsv1alpha1.GitSource{}}
+	d := &delivery{kav: kav, pull: kav.Spec.PullRequest, lc: &gitopsv1alpha1.Lifecycle{}, source: &gitopsv1alpha1.GitSource{}, traced: p.Traced}
 	ref := kav.Spec.Lifecycle
 	if d.pull == nil || ref == nil || kav.Spec.Commit == nil {
 		return nil, permanent("the delivery names no pull request, no Lifecycle or no commit")

@@ -104,6 +104,8 @@ type world struct {
 	kav    *lifecyclev1.KeptnAppVersion
 	// others are further objects of the cluster.
 	others []client.Object
+	// untraced: no traces are exported.
+	untraced bool
 }
 
 func newWorld(t *testing.T) *world {
@@ -177,7 +179,7 @@ func (w *world) promoter(t *testing.T) *promotion.Promoter {
 		t.Fatal(err)
 	}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(append([]client.Object{w.source, w.lc}, w.others...)...).Build()
-	return &promotion.Promoter{Client: c, Repositories: repository.New(c, store, "east")}
+	return &promotion.Promoter{Client: c, Repositories: repository.New(c, store, "east"), Traced: !w.untraced}
 }
 
 func (w *world) promote(t *testing.T) promotion.Result {
