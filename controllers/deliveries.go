@@ -18,6 +18,7 @@ import (
 	"github.com/keptn/gitops/controllers/repository"
 	"github.com/keptn/gitops/controllers/task"
 	"github.com/keptn/gitops/controllers/workload"
+	"github.com/keptn/gitops/gitsource/forge"
 )
 
 // delivering is how many deliveries of a kind are worked on at a time: one that is
@@ -74,8 +75,12 @@ func promote(p *promotion.Promoter) delivery.Promoter {
 	return func(ctx context.Context, kav *lifecyclev1.KeptnAppVersion) (url, message string, err error) {
 		result, err := p.Promote(ctx, kav)
 		var permanent *promotion.PermanentError
-		if errors.As(err, &permanent) {
+		var limited *forge.RateLimitedError
+		switch {
+		case errors.As(err, &permanent):
 			err = fmt.Errorf("%w: %w", delivery.ErrNotPromoted, err)
+		case errors.As(err, &limited):
+			err = &delivery.LaterError{After: limited.RetryAfter, Err: err}
 		}
 		return result.URL, result.Message, err
 	}

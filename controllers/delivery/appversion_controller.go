@@ -41,7 +41,8 @@ const fieldOwner = "keptn-delivery"
 type Observer func(ctx context.Context, before, after *lifecyclev1.KeptnAppVersion, evaluations []lifecyclev1.KeptnEvaluation)
 
 // Promoter promotes what a delivery delivered to the next stage, and returns where
-// that can be seen. An error that is [ErrNotPromoted] will not go away by itself.
+// that can be seen. An error that is [ErrNotPromoted] will not go away by itself, and
+// after a [LaterError] it is left in peace for a while.
 type Promoter func(ctx context.Context, kav *lifecyclev1.KeptnAppVersion) (url, message string, err error)
 
 // AppVersionReconciler walks a delivery of an app, which is a KeptnAppVersion,

@@ -19,6 +19,18 @@ import (
 // ErrNotPromoted is an error of a Promoter that asking again will not mend.
 var ErrNotPromoted = errors.New("not promoted")
 
+// A LaterError is an error of a Promoter that is not to be asked again for a while.
+type LaterError struct {
+	After time.Duration
+	Err   error
+}
+
+// Error implements error.
+func (e *LaterError) Error() string { return e.Err.Error() }
+
+// Unwrap is the error by itself.
+func (e *LaterError) Unwrap() error { return e.Err }
+
 // phases is the life of an app's delivery, first to last.
 func (r *AppVersionReconciler) phases() phase.Table[*appDelivery] {
 	type kav = *appDelivery
@@ -150,7 +162,7 @@ func (r *AppVersionReconciler) promotion(c checker) func(context.Context, *appDe
 		case errors.Is(err, ErrNotPromoted):
 			return phase.Fail(phase.Failed, "%v", err), nil
 		case err != nil:
-			return inTime(phase.Wait(phase.Waiting, "trying again: %v", err), rec, d.subject).In(retryPromotion), nil
+			return inTime(phase.Wait(phase.Waiting, "trying again: %v", err), rec, d.subject).In(promoteAgain(err)), nil
 		}
 		d.kav.Status.PullRequestURL = url
 		return phase.Pass("%s", message), nil
@@ -159,6 +171,15 @@ func (r *AppVersionReconciler) promotion(c checker) func(context.Context, *appDe
 
 // retryPromotion is the time between two tries to promote while a forge is down.
 const retryPromotion = 15 * time.Second
+
+// promoteAgain is the time until the next try after one that failed.
+func promoteAgain(err error) time.Duration {
+	var later *LaterError
+	if errors.As(err, &later) {
+		return max(retryPromotion, later.After)
+	}
+	return retryPromotion
+}
 
 // rolloutOf is what a policy can read of the rollout.
 func rolloutOf(kav *lifecyclev1.KeptnAppVersion) *lifecyclev1.Rollout {

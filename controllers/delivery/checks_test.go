@@ -1,8 +1,12 @@
 package delivery
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -220,5 +224,33 @@ func TestAPromotionThatFailsFailsTheDelivery(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, said(c.events)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestAPromotionIsTriedAgainWhenItsForgeAllows(t *testing.T) {
+	down := errors.New("down")
+	cases := map[string]struct {
+		reason string
+		err    error
+		after  time.Duration
+	}{
+		"Down":    {"It may be up again soon.", down, 15 * time.Second},
+		"Limited": {"It asked for a pause.", fmt.Errorf("promote: %w", &LaterError{After: 2 * time.Minute, Err: down}), 2 * time.Minute},
+		"Short":   {"A short pause is no reason to hurry.", &LaterError{After: time.Second, Err: down}, 15 * time.Second},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			kav := checking()
+			kav.Spec.PullRequest = &gitopsv1alpha1.PullRequest{}
+			c := newCluster(t, kav)
+			r := &AppVersionReconciler{
+				Client: c.Client, Clock: c.clock, Events: c.events, OwnNamespace: "keptn-system",
+				Promote: func(context.Context, *lifecyclev1.KeptnAppVersion) (string, string, error) { return "", "", tc.err },
+			}
+			result, err := r.Reconcile(t.Context(), read(c, "shop-1", &lifecyclev1.KeptnAppVersion{}))
+			if err != nil || result.RequeueAfter != tc.after {
+				t.Errorf("%s tried again after %s, want %s (%v)", tc.reason, result.RequeueAfter, tc.after, err)
+			}
+		})
 	}
 }
