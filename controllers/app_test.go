@@ -10,6 +10,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -248,6 +249,26 @@ var _ = Describe("An annotated workload", Ordered, ContinueOnFailure, func() {
 		Expect(kw).To(HaveLen(253))
 		at(ctx, a, kw, &lifecyclev1.KeptnWorkload{})
 		Expect(workload.ResourceName(app, delivered.Spec.Workloads[0].Name)).To(Equal(kw))
+		Eventually(a.delivered(ctx)).Should(ConsistOf(HaveSuffix("-1 Succeeded: 1 pod runs 1"), HavePrefix(app+" 1 Succeeded: ")))
+	})
+
+	It("with an app, a workload and a task whose names are as long as can be says how all of them stand", func(ctx context.Context) {
+		long := strings.Repeat("t", 253)
+		Expect(kube.Create(ctx, &lifecyclev1.KeptnTaskDefinition{
+			ObjectMeta: metav1.ObjectMeta{Namespace: a.namespace, Name: long},
+			Spec: lifecyclev1.KeptnTaskDefinitionSpec{Executable: lifecyclev1.Executable{
+				Container: &lifecyclev1.ContainerSpec{Container: corev1.Container{Image: "check:1"}},
+			}},
+		})).To(Succeed())
+		said := in(strings.Repeat("a", 300), strings.Repeat("w", 300), "1")
+		said["keptn.sh/pre-deployment-tasks"] = long
+		a.deploy(ctx, "web", "web-1", 1, a.template("nginx:1.25", said, nil))
+		Eventually(a.delivered(ctx)).Should(ContainElement(MatchRegexp(`^a{80,}-w{80,}-1 Progressing: running t{253}$`)))
+		for _, list := range []client.ObjectList{&lifecyclev1.KeptnWorkloadList{}, &lifecyclev1.KeptnAppList{}, &lifecyclev1.KeptnAppVersionList{}, &lifecyclev1.KeptnTaskList{}, &batchv1.JobList{}} {
+			Eventually(a.names(ctx, list)).Should(HaveLen(1))
+		}
+		records := a.names(ctx, &lifecyclev1.KeptnWorkloadVersionList{})()
+		Eventually((&world{namespace: a.namespace}).events(ctx, records[0])).Should(ContainElement(HavePrefix("Normal WorkloadPreDeployTasksStarted: ")))
 	})
 
 	It("may be a StatefulSet, or a DaemonSet, of which each revision is delivered", func(ctx context.Context) {
@@ -277,6 +298,81 @@ var _ = Describe("An annotated workload", Ordered, ContinueOnFailure, func() {
 		Expect(kube.Status().Update(ctx, daemons)).To(Succeed())
 		kwv = at(ctx, a, "agent-agent-1", &lifecyclev1.KeptnWorkloadVersion{})
 		Expect(kwv.Spec.ResourceReference.Revision).To(Equal("1f"))
+	})
+
+	It("that is scaled to zero has been delivered once its checks have passed", func(ctx context.Context) {
+		Expect(kube.Create(ctx, &lifecyclev1.KeptnTaskDefinition{
+			ObjectMeta: metav1.ObjectMeta{Namespace: a.namespace, Name: "check"},
+			Spec: lifecyclev1.KeptnTaskDefinitionSpec{Executable: lifecyclev1.Executable{
+				Container: &lifecyclev1.ContainerSpec{Container: corev1.Container{Name: "check", Image: "check:1"}},
+			}},
+		})).To(Succeed())
+		named := func(name string) keys {
+			return keys{"keptn.sh/workload": name, "keptn.sh/version": "1", "keptn.sh/pre-deployment-tasks": "check"}
+		}
+		a.deploy(ctx, "web", "web-1", 1, a.template("nginx:1.25", named("web"), nil), func(d *appsv1.Deployment) { d.Spec.Replicas = ptr.To[int32](0) })
+		web := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: a.namespace, Name: "web"}}
+		Expect(kube.Get(ctx, client.ObjectKeyFromObject(web), web)).To(Succeed())
+		web.Status.Replicas, web.Status.UpdatedReplicas, web.Status.ReadyReplicas, web.Status.AvailableReplicas = 0, 0, 0, 0
+		Expect(kube.Status().Update(ctx, web)).To(Succeed())
+
+		db := &appsv1.StatefulSet{
+			ObjectMeta: metav1.ObjectMeta{Namespace: a.namespace, Name: "db"},
+			Spec:       appsv1.StatefulSetSpec{Replicas: ptr.To[int32](0), Selector: selector, Template: a.template("db:1", named("db"), nil)},
+		}
+		Expect(kube.Create(ctx, db)).To(Succeed())
+		db.Status = appsv1.StatefulSetStatus{ObservedGeneration: db.Generation, CurrentRevision: "db-1", UpdateRevision: "db-1"}
+		Expect(kube.Status().Update(ctx, db)).To(Succeed())
+
+		bare := &appsv1.ReplicaSet{
+			ObjectMeta: metav1.ObjectMeta{Namespace: a.namespace, Name: "bare"},
+			Spec:       appsv1.ReplicaSetSpec{Replicas: ptr.To[int32](0), Selector: selector, Template: a.template("bare:1", named("bare"), nil)},
+		}
+		Expect(kube.Create(ctx, bare)).To(Succeed())
+		bare.Status.ObservedGeneration = bare.Generation
+		Expect(kube.Status().Update(ctx, bare)).To(Succeed())
+
+		for _, name := range []string{"web", "db", "bare"} {
+			kwv := at(ctx, a, name+"-"+name+"-1", &lifecyclev1.KeptnWorkloadVersion{})
+			stands := func() string {
+				at(ctx, a, kwv.Name, kwv)
+				rec := kwv.Status.Phase(kwv.Status.CurrentPhase)
+				if rec == nil {
+					rec = kwv.Status.Phase(lifecyclev1.PhaseWorkloadDeploy)
+				}
+				return fmt.Sprintf("%s %v %s", kwv.Status.Status, kwv.Released(), rec.Message)
+			}
+			Eventually(func() lifecyclev1.Phase { return at(ctx, a, kwv.Name, kwv).Status.CurrentPhase }).Should(Equal(lifecyclev1.PhaseWorkloadPreDeployTasks), "its checks come first")
+			Expect(kwv.Released()).To(BeFalse())
+			Eventually(func() error {
+				task := at(ctx, a, kwv.Status.PreDeploymentTaskStatus[0].Name, &lifecyclev1.KeptnTask{})
+				task.Status.Status, task.Status.EndTime = lifecyclev1.StateSucceeded, metav1.Now()
+				return kube.Status().Update(ctx, task)
+			}).Should(Succeed())
+			Eventually(stands).Should(Equal("Succeeded true 0 pods run 1"))
+		}
+	})
+
+	DescribeTable("is delivered whatever its version is called", func(ctx context.Context, said, version, name string) {
+		a.deploy(ctx, "web", "web-1", 1, a.template("nginx:1.25", keys{"keptn.sh/workload": "web", "keptn.sh/version": said}, nil))
+		Eventually(a.delivered(ctx)).Should(ConsistOf(name+" Succeeded: 1 pod runs "+version, HavePrefix("web "+version+" Succeeded: ")))
+		Expect(at(ctx, a, "web", &lifecyclev1.KeptnApp{}).Spec.Version).To(Equal(version))
+	},
+		Entry("with build metadata", "1.0.0+build.5", "1.0.0+build.5", "web-web-1.0.0-build.5"),
+		Entry("in capitals, with underscores and tildes", "V1.0_RC~1", "v1.0_rc~1", "web-web-v1.0-rc-1"),
+		Entry("with spaces, slashes and letters of other languages", "Größe 1/Ä", "größe 1/ä", "web-web-gr--e-1"),
+		Entry("in dots and dashes at no place for them", "-.1..0.-", "-.1..0.-", "web-web.1.0"),
+		Entry("longer than names may be", strings.Repeat("9", 300), strings.Repeat("9", 300), "web-web-"+strings.Repeat("9", 245)),
+	)
+
+	It("has a record of each of two versions that would be called the same", func(ctx context.Context) {
+		for i, version := range []string{"1.0+a", "1.0_a"} {
+			a.deploy(ctx, "web", fmt.Sprintf("web-%d", i), i+1, a.template("nginx:1.25", keys{"keptn.sh/workload": "web", "keptn.sh/version": version}, nil))
+			Eventually(a.delivered(ctx)).Should(ContainElements(
+				MatchRegexp(`^web-web-1\.0-a\S* Succeeded: 1 pod runs %s$`, strings.Replace(version, "+", `\+`, 1)), HavePrefix("web "+version+" Succeeded: ")))
+		}
+		Expect(a.names(ctx, &lifecyclev1.KeptnWorkloadVersionList{})()).To(HaveLen(2))
+		Expect(a.names(ctx, &lifecyclev1.KeptnAppVersionList{})()).To(HaveLen(2))
 	})
 
 	It("that loses its annotations is no app any more", func(ctx context.Context) {

@@ -115,6 +115,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 			return err
 		}
 	}
+	mgr = newDiscreet(ctx, mgr)
 	wall := clock.RealClock{}
 	c := mgr.GetClient()
 	repositories := repository.New(c, o.Store, o.Cluster)

@@ -69,7 +69,9 @@ func runController(dir string) (stop func()) {
 	options.Metrics = server.Options{BindAddress: "0"}
 	skip := true
 	options.Controller.SkipNameValidation = &skip
-	mgr, err := ctrl.NewManager(cluster, options)
+	counted := rest.CopyConfig(cluster)
+	counted.Wrap(written.counted)
+	mgr, err := ctrl.NewManager(counted, options)
 	Expect(err).NotTo(HaveOccurred())
 	store, err := gitsource.NewStore(dir, gitsource.AllowPlainHTTPCredentials())
 	Expect(err).NotTo(HaveOccurred())

@@ -85,6 +85,23 @@ var _ = Describe("A verdict", Ordered, ContinueOnFailure, func() {
 		}),
 	)
 
+	DescribeTable("that is never certain before the rollout is waited for until its time is over",
+		func(ctx context.Context, more, pre, rollout string, released bool) {
+			w.metrics.set("errors", "")
+			asked := strings.Replace(lifecycle, "spec:\n  postDeployment:", "spec:\n"+more+"  preDeployment:", 1)
+			commit := w.repo.Commit("main", "Add checkout", files(deployment, asked))
+			w.source(ctx)
+			w.deploy(ctx, deployment)
+			w.says(commit, "checkout/pre-deployment", "pending: evaluating checkout-slo")
+			Expect(w.delivery(ctx, commit).Released()).To(BeFalse())
+			w.says(commit, "checkout/pre-deployment", pre+": error-ratio is undecided: ")
+			w.says(commit, "checkout/deployment", rollout)
+			Expect(w.delivery(ctx, commit).Released()).To(Equal(released))
+		},
+		Entry("and holds the pods", "", "error", "error: not run, since a phase before it failed", false),
+		Entry("and is a warning where checks do not block", "  blockDeployment: false\n", "warning", "success: 1 pod runs ", true),
+	)
+
 	It("waits for a provider that fails, and comes once it answers", func(ctx context.Context) {
 		w.metrics.fail(http.StatusServiceUnavailable)
 		commit := deliver(ctx, patient)

@@ -12,7 +12,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"github.com/onsi/gomega/gexec"
 
 	"github.com/keptn/gitops/e2e/stage"
 )
@@ -98,7 +97,7 @@ func scale(ctx context.Context, replicas int) {
 // the test ends.
 func killedAgainAndAgain() {
 	GinkgoHelper()
-	binary, err := gexec.Build("github.com/keptn/gitops/cmd/keptn")
+	path, err := binary()
 	Expect(err).NotTo(HaveOccurred())
 	storage := filepath.Join(GinkgoT().TempDir(), "storage")
 	random := rand.New(rand.NewPCG(uint64(GinkgoRandomSeed()), 0))
@@ -107,7 +106,7 @@ func killedAgainAndAgain() {
 		defer GinkgoRecover()
 		defer close(ended)
 		for life := range kills + 1 {
-			cmd := exec.Command(binary, "controller", "--storage-dir", storage, "--metrics-bind-address=0",
+			cmd := exec.Command(path, "controller", "--storage-dir", storage, "--metrics-bind-address=0",
 				"--health-probe-bind-address=0", "--allow-plain-http-credentials", "--cluster-name=e2e")
 			cmd.Stdout, cmd.Stderr = GinkgoWriter, GinkgoWriter
 			Expect(cmd.Start()).To(Succeed())

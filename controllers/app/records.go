@@ -88,14 +88,11 @@ func patch(ctx context.Context, c client.Client, before, after client.Object, ma
 	return c.Patch(ctx, after, diff, client.FieldOwner(manager))
 }
 
-// result is the end of a reconcile. In a namespace that is going, nothing is left to
-// do; what the API server refuses is refused again until the object changes; and a
-// conflict, or a name that is taken by what is not known yet, is the news that the
-// cache will tell in a moment.
+// result is the end of a reconcile: what the API server refuses is refused again
+// until the object changes; and a name that is taken by what is not known yet is the
+// news that the cache will tell in a moment.
 func result(err error) (reconcile.Result, error) {
 	switch {
-	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		return reconcile.Result{}, nil
 	case apierrors.IsInvalid(err):
 		return reconcile.Result{}, reconcile.TerminalError(err)
 	case apierrors.IsAlreadyExists(err):
@@ -107,8 +104,7 @@ func result(err error) (reconcile.Result, error) {
 
 // passing says whether an error is none to tell people of.
 func passing(err error) bool {
-	return err == nil || apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) ||
-		apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
+	return err == nil || apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apply.Terminating(err)
 }
 
 // A failure is what an event tells of, in Keptn's words.

@@ -149,6 +149,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	before := source.DeepCopy()
 	recheck, err := r.watch(ctx, source)
+	if apply.Terminating(err) {
+		return reconcile.Result{}, nil // the source goes with its namespace
+	}
 	written, patchErr := apply.Status(ctx, r.Client, before, source)
 	if patchErr != nil {
 		return apply.Result(0, patchErr)

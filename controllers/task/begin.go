@@ -83,7 +83,7 @@ func (r *Reconciler) keepScripts(ctx context.Context, t *lifecyclev1.KeptnTask, 
 // nil for nil.
 func unmade(err error) error {
 	switch {
-	case err == nil, apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+	case err == nil, apply.Terminating(err):
 		return err
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
 		return refused(reasonJobInvalid, "the API server does not take it: %v", err)
@@ -99,10 +99,8 @@ func unmade(err error) error {
 func (r *Reconciler) unbegun(ctx context.Context, before, t *lifecyclev1.KeptnTask, err error) (reconcile.Result, error) {
 	p := problemOf(err)
 	switch {
-	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		return reconcile.Result{}, nil
 	case p == nil:
-		return reconcile.Result{}, err
+		return apply.Result(0, err)
 	case p.final:
 		r.end(t, p.reason, p.message)
 	default:

@@ -6,7 +6,6 @@ import (
 	"maps"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
@@ -74,9 +73,6 @@ func (r *DefinitionReconciler) Reconcile(ctx context.Context, d *lifecyclev1.Kep
 	if err == nil && there {
 		there, err = r.keep(ctx, d)
 	}
-	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-		return reconcile.Result{}, nil // the definition goes with its namespace
-	}
 	if err != nil {
 		return apply.Result(0, err)
 	}
@@ -126,15 +122,15 @@ func (r *DefinitionReconciler) keep(ctx context.Context, d *lifecyclev1.KeptnTas
 	if err := apply.Own(d, kept, r.Scheme()); err != nil {
 		return false, err
 	}
-	if err := apply.Object(ctx, r.Client, kept, "keptntaskdefinition"); err != nil {
+	err = apply.Object(ctx, r.Client, kept, "keptntaskdefinition")
+	if err != nil && !apply.Terminating(err) {
 		verb := "create"
 		if exists {
 			verb = "update"
 		}
 		r.failed(d, fmt.Sprintf("could not %s configmap: %v", verb, err))
-		return false, err
 	}
-	return true, nil
+	return err == nil, err
 }
 
 // configMap is a ConfigMap as it is now, empty where there is none.

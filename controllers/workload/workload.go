@@ -143,7 +143,20 @@ func Observe(kind string, obj client.Object) (*Workload, error) {
 		return nil, fmt.Errorf("observe %s: %w", w, err)
 	}
 	w.Status, w.Message = result.Status, result.Message
+	if s, ok := obj.(*appsv1.StatefulSet); ok && standsStill(s) {
+		w.Message += "; pods of an earlier revision are replaced once they are ready: delete those that do not get ready"
+	}
 	return w, nil
+}
+
+// standsStill says whether no pod of a StatefulSet is of its newest revision, and not
+// all of those that it has are ready. If that stays so it goes on by no means of its
+// own, as where one waits at the gate that nobody opens any more:
+// https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback
+func standsStill(s *appsv1.StatefulSet) bool {
+	is := &s.Status
+	return s.Spec.PodManagementPolicy != appsv1.ParallelPodManagement && is.ObservedGeneration >= s.Generation &&
+		is.UpdateRevision != is.CurrentRevision && is.UpdatedReplicas == 0 && is.ReadyReplicas < is.Replicas
 }
 
 // readPods reads the pod template of a workload, and how many pods it has.

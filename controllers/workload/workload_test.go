@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -75,6 +76,37 @@ func replicaSet(name string, change ...func(*metav1.ObjectMeta)) *appsv1.Replica
 
 func template(image string) corev1.PodTemplateSpec {
 	return corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: image}}}}
+}
+
+func TestAStatefulSetThatStandsStillSaysWhatToDo(t *testing.T) {
+	const advice = "; pods of an earlier revision are replaced once they are ready: delete those that do not get ready"
+	waits := appsv1.StatefulSetStatus{ObservedGeneration: 2, CurrentRevision: "db-1", UpdateRevision: "db-2", Replicas: 3, CurrentReplicas: 2, ReadyReplicas: 2}
+	cases := map[string]struct {
+		reason string
+		change func(*appsv1.StatefulSet)
+		says   bool
+	}{
+		"Waits":    {"One of its pods is not ready, and of another revision.", func(*appsv1.StatefulSet) {}, true},
+		"First":    {"So is that of a revision that never was released.", func(s *appsv1.StatefulSet) { s.Status.Replicas, s.Status.ReadyReplicas = 1, 0 }, true},
+		"Goes":     {"One of its pods is of the newest revision.", func(s *appsv1.StatefulSet) { s.Status.UpdatedReplicas = 1 }, false},
+		"Begins":   {"All of its pods are ready: the first goes soon.", func(s *appsv1.StatefulSet) { s.Status.ReadyReplicas = 3 }, false},
+		"Parallel": {"It does not wait for its pods.", func(s *appsv1.StatefulSet) { s.Spec.PodManagementPolicy = appsv1.ParallelPodManagement }, false},
+		"New":      {"It has one revision.", func(s *appsv1.StatefulSet) { s.Status.CurrentRevision = "db-2" }, false},
+		"Unseen":   {"What it says is of the spec before.", func(s *appsv1.StatefulSet) { s.Generation = 3 }, false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := &appsv1.StatefulSet{ObjectMeta: meta("db"), Spec: appsv1.StatefulSetSpec{Replicas: ptr.To[int32](3)}, Status: waits}
+			tc.change(s)
+			w, err := workload.Observe(workload.StatefulSet, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasSuffix(w.Message, advice) != tc.says {
+				t.Errorf("%s\nsays %q", tc.reason, w.Message)
+			}
+		})
+	}
 }
 
 // controllerRevision holds a template as the controllers of Kubernetes write it.
