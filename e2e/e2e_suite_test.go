@@ -7,11 +7,13 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gexec"
 
 	"github.com/keptn/gitops/e2e/stage"
 )
@@ -20,6 +22,8 @@ import (
 var (
 	root    string
 	cluster *stage.Cluster
+	// binary builds the command keptn, once.
+	binary = sync.OnceValues(func() (string, error) { return gexec.Build("github.com/keptn/gitops/cmd/keptn") })
 )
 
 func TestEndToEnd(t *testing.T) {
@@ -39,8 +43,16 @@ var _ = BeforeSuite(func(ctx context.Context) {
 	Expect(err).NotTo(HaveOccurred())
 	cluster, err = stage.Connect()
 	Expect(err).NotTo(HaveOccurred())
-	Expect(stage.Install(ctx, GinkgoWriter, root, "--allow-plain-http-credentials")).To(Succeed())
+	install(ctx)
 })
+
+var _ = AfterSuite(gexec.CleanupBuildArtifacts)
+
+// install installs the controller, as all tests expect it.
+func install(ctx context.Context) {
+	GinkgoHelper()
+	Expect(stage.Install(ctx, GinkgoWriter, root, "--allow-plain-http-credentials")).To(Succeed())
+}
 
 // project makes a project that lasts as long as the test.
 func project(ctx context.Context, name string, onGitea bool) *stage.Project {

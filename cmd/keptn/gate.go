@@ -47,33 +47,16 @@ rollout that follows belongs to the same delivery. So a deployer can be held unt
 commit may be deployed, also where no pods are gated. A commit that does not change the
 app stands for the newest one before it that does.
 
-It needs the ClusterRole keptn-gate-waiter.
+It needs the ClusterRole keptn-gate-waiter, where the Lifecycle and its workloads are.
 
 Exit code: 0 all passed (warnings included), 1 something failed, 2 could not look,
 3 inconclusive, superseded, or not decided in time.`,
 		Example: `  keptn gate wait --app checkout --commit 3f1c2ab
   keptn gate wait --app checkout --environment production --commit "$SHA" --until post-deployment --timeout 1h
 
-  # Argo CD: nothing is synced before the checks have passed. ${ARGOCD_APP_REVISION} is
-  # part of Argo CD's build environment: a plugin fills it in by envsubst, Helm as a
-  # parameter.
-  apiVersion: batch/v1
-  kind: Job
-  metadata:
-    generateName: keptn-gate-
-    annotations:
-      argocd.argoproj.io/hook: PreSync
-      argocd.argoproj.io/hook-delete-policy: HookSucceeded
-  spec:
-    backoffLimit: 0
-    template:
-      spec:
-        restartPolicy: Never
-        serviceAccountName: keptn-gate-waiter
-        containers:
-          - name: wait
-            image: ghcr.io/keptn/gitops:latest
-            args: [gate, wait, --app, checkout, --commit, "${ARGOCD_APP_REVISION}"]`,
+  # In a hook of Argo CD: nothing is synced before the checks have passed. docs/cli.md
+  # has the Job, and the rights that it needs.
+  keptn gate wait --app checkout --namespace shop --commit "$ARGOCD_APP_REVISION"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := flags.check(); err != nil {
@@ -113,7 +96,7 @@ func (f *gateFlags) add(cmd *cobra.Command) {
 	set.StringVar(&f.app, "app", "", "name of the app (required)")
 	set.StringVar(&f.commit, "commit", "", "the commit, by its SHA, of which seven digits will do (required)")
 	set.StringVar(&f.environment, "environment", "", "environment of the GitSource, where the app is in several")
-	set.StringVar(&f.namespace, "namespace", "", "namespace of the Lifecycle (default: all that may be listed)")
+	set.StringVar(&f.namespace, "namespace", "", "namespace of the Lifecycle (default: all)")
 	set.StringVar(&f.until, "until", "pre-deployment", "pre-deployment, deployment, post-deployment or promotion")
 	set.DurationVar(&f.timeout, "timeout", 30*time.Minute, "how long to wait at most")
 	addOutput(cmd, &f.format)

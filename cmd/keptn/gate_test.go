@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -297,4 +299,43 @@ func TestFlagsOfAGateAreChecked(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAWaitWithRightsInTwoNamespacesFindsTheDeliveryInTheOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		young := waitedFor("shop", "production") // its workloads are not known yet
+		young.Status.Workloads = nil
+		c := asking(t, func(c client.Client, _ string) {
+			ctx := context.WithoutCancel(t.Context())
+			kav := deliveryIn(lifecyclev1.StateSucceeded, lifecyclev1.StateSucceeded)
+			kav.Namespace = "web"
+			lc := waitedFor("web", "production")
+			lc.Namespace = "shop"
+			var live gitopsv1alpha1.Lifecycle
+			err := errors.Join(c.Create(ctx, kav), c.Get(ctx, client.ObjectKeyFromObject(lc), &live))
+			live.Status.Workloads = lc.Status.Workloads
+			if err = errors.Join(err, c.Status().Update(ctx, &live)); err != nil {
+				t.Error(err)
+			}
+		}, young)
+		everywhere := func(opts []client.ListOption) error {
+			if (&client.ListOptions{}).ApplyOptions(opts).Namespace == "" {
+				return errors.New("may not look at all namespaces")
+			}
+			return nil
+		}
+		narrow := interceptor.NewClient(c, interceptor.Funcs{
+			List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+				return errors.Join(everywhere(opts), c.List(ctx, list, opts...))
+			},
+			Watch: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) (watch.Interface, error) {
+				events, err := c.Watch(ctx, list, opts...)
+				return events, errors.Join(everywhere(opts), err)
+			},
+		})
+		out, problem, code := waitFor(t, narrow, func(f *gateFlags) { f.namespace = "shop" })
+		if code != 0 || !strings.Contains(out, "delivery web/checkout-0123456") {
+			t.Errorf("exit code %d: %s%s", code, out, problem)
+		}
+	})
 }

@@ -112,7 +112,7 @@ func (w *gateWait) lifecycle(ctx context.Context) (*gitopsv1alpha1.Lifecycle, er
 	case 1:
 		return candidates[0], nil
 	case 0:
-		return nil, fmt.Errorf("no Lifecycle of the app %q that a GitSource reads is in %s: there are the apps %q; correct --app, --environment or --namespace",
+		return nil, fmt.Errorf("no Lifecycle of the app %q that a GitSource reads is in %s: there are the apps %q; correct --app, --environment or --namespace, or wait until its GitSource has read the commit that adds it",
 			w.flags.app, cmp.Or(w.flags.namespace, "any namespace"), slices.Compact(others))
 	default:
 		return nil, fmt.Errorf("several Lifecycles are of the app %q: %s; say --environment or --namespace", w.flags.app, strings.Join(found, ", "))
@@ -174,8 +174,10 @@ func (w *gateWait) look(ctx context.Context) (gateResult, error) {
 	return w.follow(ctx, deliveries.ResultChan(), lifecycles.ResultChan())
 }
 
-// follow waits for the events that decide.
+// follow waits for the events that decide, as long as deliveries are recorded where
+// they are watched.
 func (w *gateWait) follow(ctx context.Context, deliveries, lifecycles <-chan watch.Event) (gateResult, error) {
+	watched := recordNamespace(w.lc)
 	for {
 		if result, done, err := w.decide(); done || err != nil {
 			return result, err
@@ -193,6 +195,9 @@ func (w *gateWait) follow(ctx context.Context, deliveries, lifecycles <-chan wat
 		}
 		if why := w.see(event); why != "" {
 			return w.result(inconclusive, why), nil
+		}
+		if recordNamespace(w.lc) != watched {
+			return gateResult{}, errWatchEnded
 		}
 	}
 }
@@ -215,16 +220,17 @@ func (w *gateWait) see(event watch.Event) (why string) {
 		if gone {
 			return fmt.Sprintf("the Lifecycle %s/%s was deleted", obj.Namespace, obj.Name)
 		}
-		return w.refused(obj)
+		w.lc = obj
+		return w.refused()
 	}
 	return ""
 }
 
 // refused says why there will be no delivery of what was asked for.
-func (w *gateWait) refused(lc *gitopsv1alpha1.Lifecycle) string {
-	pending := lc.Annotations[lifecycle.DeliverAnnotation]
+func (w *gateWait) refused() string {
+	pending := w.lc.Annotations[lifecycle.DeliverAnnotation]
 	w.heard = w.heard || w.asked && pending == w.flags.commit
-	c := condition.Of(lc, lifecycle.RequestedCondition)
+	c := condition.Of(w.lc, lifecycle.RequestedCondition)
 	if !w.heard || pending != "" || c == nil || c.Status != metav1.ConditionFalse {
 		return ""
 	}
@@ -341,7 +347,8 @@ func (w *gateWait) result(verdict, message string) gateResult {
 }
 
 // recordNamespace is where deliveries of a Lifecycle are recorded: beside its
-// workloads. It is empty, which is everywhere, where that could be several namespaces.
+// workloads, and while none is known beside itself. It is empty, which is everywhere,
+// where that could be several namespaces.
 func recordNamespace(lc *gitopsv1alpha1.Lifecycle) string {
 	var namespaces []string
 	for _, w := range lc.Status.Workloads {
@@ -349,8 +356,12 @@ func recordNamespace(lc *gitopsv1alpha1.Lifecycle) string {
 			namespaces = append(namespaces, w.Namespace)
 		}
 	}
-	if len(namespaces) == 1 {
+	switch len(namespaces) {
+	case 0:
+		return lc.Namespace
+	case 1:
 		return namespaces[0]
+	default:
+		return ""
 	}
-	return ""
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -16,6 +17,11 @@ import (
 
 	"github.com/keptn/gitops/controllers"
 )
+
+// settle is how long API servers are given to take in what was deleted: each looks at
+// admission policies once a second
+// (https://github.com/kubernetes/apiserver/blob/v0.37.2/pkg/admission/plugin/policy/generic/policy_source.go#L47).
+const settle = 2 * time.Second
 
 // uninstallFlags are the flags of uninstall.
 type uninstallFlags struct {
@@ -33,7 +39,8 @@ behind that waits for checks which nobody runs any more: first the admission
 policy, then the gates of pods, then the rest.
 
 Custom resources, and what they record, stay; --crds deletes them all. What is
-gone already is no error, so that it can be run again.
+gone already is no error, so that it can be run again. Where pods cannot be let go,
+it ends there, and the controller stays.
 
 The cluster is that of KUBECONFIG, or of ~/.kube/config. It takes the rights of a
 cluster administrator.
@@ -76,7 +83,7 @@ func (f *uninstallFlags) run(ctx context.Context, in io.Reader, stdout, stderr i
 	if err != nil {
 		return fmt.Errorf("reach the cluster: %w", err)
 	}
-	return f.uninstall(ctx, &uninstaller{Client: c, namespace: f.namespace, crds: f.crds}, stdout)
+	return f.uninstall(ctx, &uninstaller{Client: c, namespace: f.namespace, crds: f.crds, settle: settle}, stdout)
 }
 
 // agreed asks for leave to go on.
@@ -103,20 +110,33 @@ type stepReport struct {
 	Error string   `json:"error,omitempty"`
 }
 
-// uninstall walks all steps, whatever becomes of each, and says what they did.
+// run takes the step.
+func (s uninstallStep) run(ctx context.Context, u *uninstaller) stepReport {
+	done, err := s.do(u, ctx)
+	report := stepReport{Step: s.name, Done: append([]string{}, done...)}
+	if err != nil {
+		report.Error = refusal(err)
+		if s.first {
+			report.Error += "; nothing else is taken out, since pods would wait for checks that nobody runs"
+		}
+	}
+	return report
+}
+
+// uninstall walks all steps and says what they did. One that fails keeps none from being
+// tried, unless it is to be done first.
 func (f *uninstallFlags) uninstall(ctx context.Context, u *uninstaller, out io.Writer) error {
 	reports := []stepReport{}
 	failed := false
 	for _, step := range uninstallSteps() {
-		done, err := step.do(u, ctx)
-		report := stepReport{Step: step.name, Done: append([]string{}, done...)}
-		if err != nil {
-			failed = true
-			report.Error = refusal(err)
-		}
+		report := step.run(ctx, u)
 		reports = append(reports, report)
 		if f.format == formatText {
 			printStep(out, report)
+		}
+		failed = failed || report.Error != ""
+		if report.Error != "" && step.first {
+			break
 		}
 	}
 	if f.format == formatJSON {

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -54,13 +56,18 @@ func (u *uninstaller) removeCRDs(ctx context.Context) ([]string, error) {
 	if !u.crds {
 		return []string{"left, with all objects of theirs: --crds deletes them"}, nil
 	}
-	return u.removeAll(ctx, labelled{
+	definitions := labelled{
 		schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}, "",
 		func(crd *unstructured.Unstructured) bool {
 			group, _, _ := unstructured.NestedString(crd.Object, "spec", "group")
 			return isOurs(group)
 		},
-	})
+	}
+	done, err := u.removeAll(ctx, definitions)
+	if err != nil {
+		return done, err
+	}
+	return done, u.awaitNone(ctx, definitions)
 }
 
 func isOurs(group string) bool { return strings.HasSuffix(group, ".keptn.sh") }
@@ -91,7 +98,13 @@ func (u *uninstaller) removeNamespace(ctx context.Context) ([]string, error) {
 			return []string{fmt.Sprintf("left %s: it holds objects of kind %s, which were to stay", u.namespace, kept)}, nil
 		}
 	}
-	return u.remove(ctx, ns)
+	done, err := u.remove(ctx, ns)
+	if err != nil {
+		return done, err
+	}
+	return done, u.awaitNone(ctx, labelled{ns.GroupVersionKind(), "", func(other *unstructured.Unstructured) bool {
+		return other.GetName() == u.namespace
+	}})
 }
 
 // keeps is a kind of ours of which there are objects in the controller's namespace,
@@ -129,28 +142,53 @@ type labelled struct {
 	asked     func(*unstructured.Unstructured) bool
 }
 
+// find reads all of them; a kind that the cluster does not know has none.
+func (u *uninstaller) find(ctx context.Context, of labelled) ([]unstructured.Unstructured, error) {
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(of.kind)
+	err := u.List(ctx, list, client.InNamespace(of.namespace), partOf)
+	if apimeta.IsNoMatchError(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list objects of kind %s: %w", of.kind.Kind, err)
+	}
+	return slices.DeleteFunc(list.Items, func(object unstructured.Unstructured) bool {
+		return of.asked != nil && !of.asked(&object)
+	}), nil
+}
+
 // removeAll deletes objects kind by kind, whatever becomes of each.
 func (u *uninstaller) removeAll(ctx context.Context, all ...labelled) ([]string, error) {
 	var done []string
 	var errs []error
 	for _, of := range all {
-		list := &unstructured.UnstructuredList{}
-		list.SetGroupVersionKind(of.kind)
-		err := u.List(ctx, list, client.InNamespace(of.namespace), partOf)
-		if apimeta.IsNoMatchError(err) {
-			continue
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("list objects of kind %s: %w", of.kind.Kind, err))
-			continue
-		}
-		for i := range list.Items {
-			if of.asked != nil && !of.asked(&list.Items[i]) {
-				continue
-			}
-			deleted, err := u.remove(ctx, &list.Items[i])
+		found, err := u.find(ctx, of)
+		errs = append(errs, err)
+		for i := range found {
+			deleted, err := u.remove(ctx, &found[i])
 			done, errs = append(done, deleted...), append(errs, err)
 		}
 	}
 	return done, errors.Join(errs...)
+}
+
+// How it is waited for what is gone only once all that is in it has gone.
+const (
+	goneInterval = 500 * time.Millisecond
+	goneTimeout  = 2 * time.Minute
+)
+
+// awaitNone waits until none of them is left.
+func (u *uninstaller) awaitNone(ctx context.Context, of labelled) error {
+	var left []unstructured.Unstructured
+	waited := wait.PollUntilContextTimeout(ctx, goneInterval, goneTimeout, true, func(ctx context.Context) (bool, error) {
+		var err error
+		left, err = u.find(ctx, of)
+		return len(left) == 0, err
+	})
+	if waited == nil || len(left) == 0 {
+		return waited
+	}
+	return fmt.Errorf("%s %s is not gone yet, its status says why: %w", of.kind.Kind, left[0].GetName(), waited)
 }

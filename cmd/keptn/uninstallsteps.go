@@ -17,10 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers/gate"
 )
 
@@ -32,25 +30,30 @@ type uninstaller struct {
 	namespace string
 	// crds says whether custom resource definitions go too.
 	crds bool
+	// settle is how long API servers are given to take in that no pod is gated any more.
+	settle time.Duration
 }
 
 // uninstallStep is one step; done says what it did, also where it fails in between.
 type uninstallStep struct {
 	name string
 	do   func(*uninstaller, context.Context) (done []string, err error)
+	// first says that nothing after the step is begun where it fails: pods would wait for
+	// checks that nobody runs.
+	first bool
 }
 
 // uninstallSteps are all steps, first to last: nothing may gate a pod again once its
 // gate is gone, and the controller's rights go after the controller.
 func uninstallSteps() []uninstallStep {
 	return []uninstallStep{
-		{"gate no pod any more", (*uninstaller).removePolicy},
-		{"remove the gates of pods", (*uninstaller).openGates},
-		{"remove the annotations of namespaces", (*uninstaller).removeAnnotations},
-		{"remove the controller", (*uninstaller).removeController},
-		{"remove what it was allowed to do", (*uninstaller).removeRights},
-		{"remove the custom resource definitions", (*uninstaller).removeCRDs},
-		{"remove the namespace", (*uninstaller).removeNamespace},
+		{"gate no pod any more", (*uninstaller).removePolicy, true},
+		{"remove the gates of pods", (*uninstaller).openGates, true},
+		{"remove the annotations of namespaces", (*uninstaller).removeAnnotations, false},
+		{"remove the controller", (*uninstaller).removeController, false},
+		{"remove what it was allowed to do", (*uninstaller).removeRights, false},
+		{"remove the custom resource definitions", (*uninstaller).removeCRDs, false},
+		{"remove the namespace", (*uninstaller).removeNamespace, false},
 	}
 }
 
@@ -77,6 +80,10 @@ func admission(kind string) schema.GroupVersionKind {
 // removePolicy deletes the admission policy and waits until the API server has taken
 // it in: a pod that was gated after its like were let go would wait for ever.
 func (u *uninstaller) removePolicy(ctx context.Context) ([]string, error) {
+	canary, err := u.canary(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var done []string
 	var errs []error
 	for _, kind := range []string{"MutatingAdmissionPolicyBinding", "MutatingAdmissionPolicy"} {
@@ -89,75 +96,11 @@ func (u *uninstaller) removePolicy(ctx context.Context) ([]string, error) {
 	if err := errors.Join(errs...); err != nil || len(done) == 0 {
 		return done, err
 	}
-	seen, err := u.awaitOpen(ctx)
-	return append(done, seen), err
-}
-
-// How the API server is asked whether it gates pods. Of several API servers only one
-// is: the gates of pods are looked for more than once.
-const (
-	probeInterval = 200 * time.Millisecond
-	probeTimeout  = 30 * time.Second
-)
-
-// awaitOpen waits until a pod of a namespace that was gated would get no gate.
-func (u *uninstaller) awaitOpen(ctx context.Context) (string, error) {
-	namespace := ""
-	err := u.eachNamespace(ctx, func(ns *corev1.Namespace) error {
-		if ns.DeletionTimestamp.IsZero() && ns.Annotations[lifecyclev1.NamespaceEnabledAnnotation] == "enabled" {
-			namespace = ns.Name
-		}
-		return nil
-	})
-	if err != nil || namespace == "" {
-		return "no namespace asked for gates", err
+	seen, err := u.awaitOpen(ctx, canary)
+	if seen != "" {
+		done = append(done, seen)
 	}
-	open := false
-	var refused error
-	waited := wait.PollUntilContextTimeout(ctx, probeInterval, probeTimeout, true, func(ctx context.Context) (bool, error) {
-		pod := probe(namespace)
-		refused = u.Create(ctx, pod, client.DryRunAll)
-		open = refused == nil && !gated(pod)
-		return open, nil
-	})
-	if open {
-		return "a pod in " + namespace + " would not be gated", nil
-	}
-	if refused == nil {
-		return "", fmt.Errorf("pods in %s are gated still: %w", namespace, waited)
-	}
-	return fmt.Sprintf("waited %s: whether pods are gated could not be tried in %s: %v", probeTimeout, namespace, refused), ctx.Err()
-}
-
-// probe is a pod that the policy would gate, and no other rule refuses. It is never
-// created.
-func probe(namespace string) *corev1.Pod {
-	yes, no := true, false
-	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: namespace, GenerateName: "keptn-uninstall-",
-			OwnerReferences: []metav1.OwnerReference{{
-				APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "keptn-uninstall", UID: "00000000-0000-0000-0000-000000000000", Controller: &yes,
-			}},
-		},
-		Spec: corev1.PodSpec{
-			SecurityContext: &corev1.PodSecurityContext{
-				RunAsNonRoot: &yes, SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-			},
-			Containers: []corev1.Container{{
-				Name: "probe", Image: "probe",
-				SecurityContext: &corev1.SecurityContext{
-					AllowPrivilegeEscalation: &no, Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-				},
-			}},
-		},
-	}
-}
-
-func gated(pod *corev1.Pod) bool {
-	return slices.ContainsFunc(pod.Spec.SchedulingGates, func(g corev1.PodSchedulingGate) bool {
-		return g.Name == lifecyclev1.SchedulingGate
-	})
+	return done, err
 }
 
 // How often pods are looked through for gates, until none is found, and how many
@@ -167,17 +110,35 @@ const (
 	gateParallel = 16
 )
 
-// openGates removes our gate from all pods, until there is none.
+// openGates removes our gate from all pods, until there is none, also when all API
+// servers have had time to take in that there are to be none.
 func (u *uninstaller) openGates(ctx context.Context) ([]string, error) {
 	var done []string
-	for range gateRounds {
+	for round := range gateRounds {
+		if round > 0 {
+			if err := pause(ctx, u.settle); err != nil {
+				return done, err
+			}
+		}
 		opened, found, err := u.openGatesOnce(ctx)
 		done = append(done, opened...)
-		if err != nil || found == 0 {
+		if err != nil || found == 0 && round > 0 {
 			return done, err
 		}
 	}
 	return done, fmt.Errorf("pods with the gate still turned up in round %d: run it again", gateRounds)
+}
+
+// pause waits for a while, and fails where it is interrupted.
+func pause(ctx context.Context, length time.Duration) error {
+	timer := time.NewTimer(length)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
 }
 
 func (u *uninstaller) openGatesOnce(ctx context.Context) (opened []string, found int, err error) {
