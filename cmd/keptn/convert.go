@@ -79,9 +79,11 @@ func newConvertResources() *cobra.Command {
 	cmd.Use = "resources FILE"
 	cmd.Short = "Convert resources of older API versions to today's"
 	cmd.Long = `resources converts what is in FILE, or standard input for -, from the versions
-v1alpha1 to v1beta1 of metrics.keptn.sh to v1, and a KeptnEvaluationProvider to a
-KeptnMetricsProvider. Status, uid and the like are removed. Other objects are left
-as they are, which is said on standard error.
+v1alpha1 to v1beta1 of metrics.keptn.sh and lifecycle.keptn.sh to v1: a
+KeptnEvaluationProvider to a KeptnMetricsProvider, queries of evaluations to
+KeptnMetrics, checks of a KeptnApp to a KeptnAppContext. Status, uid and the like
+are removed, and records of deliveries left out. Other objects are left as they
+are. All that is to know is said on standard error.
 
 Exit code: 0 converted, 2 could not convert.`
 	cmd.Example = `  keptn convert resources metrics.yaml

@@ -65,7 +65,7 @@ func Resources(data []byte) ([]map[string]any, []string, error) {
 		case errors.Is(err, io.EOF) && len(objects) == 0:
 			return nil, nil, errEmpty
 		case errors.Is(err, io.EOF):
-			return objects, notes, nil
+			return objects, append(notes, doubles(objects)...), nil
 		case err != nil:
 			return nil, nil, fmt.Errorf("read resources: %w", err)
 		}
@@ -184,6 +184,22 @@ func name(object map[string]any) string {
 	metadata, _ := object["metadata"].(map[string]any)
 	name, _ := metadata["name"].(string)
 	return name
+}
+
+// doubles tells of objects of which another has the name: as where both a KeptnApp had
+// checks and there was a KeptnAppContext.
+func doubles(objects []map[string]any) []string {
+	var notes []string
+	seen := map[string]bool{}
+	for _, object := range objects {
+		metadata, _ := object["metadata"].(map[string]any)
+		named := fmt.Sprint(object["apiVersion"], object["kind"], metadata["namespace"], metadata["name"])
+		if seen[named] {
+			notes = append(notes, title(object)+": there are several of this name, of which the last would count: join them")
+		}
+		seen[named] = true
+	}
+	return notes
 }
 
 // title is what an object is called in errors and notes.

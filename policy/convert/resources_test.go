@@ -2,6 +2,7 @@ package convert_test
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,6 +47,19 @@ func TestResourcesOfOlderVersionsBecomeThoseOfToday(t *testing.T) {
 	}
 	if diff := cmp.Diff(wantNotes, notes); diff != "" {
 		t.Errorf("notes (-want +got):\n%s", diff)
+	}
+}
+
+func TestTwoResourcesThatBecomeOfOneNameAreToldOf(t *testing.T) {
+	const file = `{apiVersion: lifecycle.keptn.sh/v1alpha3, kind: KeptnApp, metadata: {name: shop, namespace: NS}, spec: {version: "1", preDeploymentTasks: [a], workloads: [{name: web, version: "1"}]}}
+---
+{apiVersion: lifecycle.keptn.sh/v1beta1, kind: KeptnAppContext, metadata: {name: shop, namespace: one}, spec: {preDeploymentTasks: [b]}}
+`
+	for namespace, want := range map[string]bool{"one": true, "two": false} {
+		_, notes, err := convert.Resources([]byte(strings.ReplaceAll(file, "NS", namespace)))
+		if told := slices.ContainsFunc(notes, func(n string) bool { return strings.Contains(n, "join them") }); err != nil || told != want {
+			t.Errorf("in %s: told of it %t, want %t: %q %v", namespace, told, want, notes, err)
+		}
 	}
 }
 
