@@ -169,6 +169,13 @@ func TestWhatIsWrongInATreeIsToldAndHidesNothingElse(t *testing.T) {
 			},
 			[]string{`apps/shop/base/lifecycle.yaml:3:18: Lifecycle "shop" is inherited by both apps/shop/prod and apps/shop/staging: give each environment a source of its own, whose spec.paths name one of them`},
 		},
+		"ReplacedInOne": {
+			"One environment inherits, and the other replaces: that is one app in two environments.",
+			"-- base/kustomization.yaml --\nresources: [d.yaml]\n-- base/d.yaml --\nDEPLOY(a)\n-- base/lifecycle.yaml --\nLIFECYCLE(a)\n" +
+				"-- prod/kustomization.yaml --\nresources: [../base]\n-- prod/lifecycle.yaml --\nLIFECYCLE(a)\n-- staging/kustomization.yaml --\nresources: [../base]\n", nil,
+			[]string{"prod < prod/lifecycle.yaml: a [Deployment//a=acme/a:1]", "staging < base/lifecycle.yaml: a [Deployment//a=acme/a:1]"},
+			[]string{`prod/lifecycle.yaml:3:18: Lifecycle "a" is inherited by both staging and prod: give each environment a source of its own, whose spec.paths name one of them`},
+		},
 		"TwoFiles": {
 			"The second of one name is told, with the place of the first.",
 			"-- b/lifecycle.yaml --\n# later\nLIFECYCLE(a)\n-- a/lifecycle.yaml --\nLIFECYCLE(a)\n", nil,

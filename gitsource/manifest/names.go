@@ -30,7 +30,7 @@ func (d *discovery) clashes(apps []App) {
 		switch {
 		case !clash:
 			first[name] = app
-		case app.File != prior.File:
+		case app.File != prior.File && !d.stages(app, prior):
 			app.Problems.add(d.place(app), "Lifecycle %q is already at %s: give it another name", name, d.place(prior))
 		default:
 			message := fmt.Sprintf("Lifecycle %q is inherited by both %s and %s: give each environment a source of its own, whose spec.paths name one of them", name, prior.Path, app.Path)
@@ -40,6 +40,13 @@ func (d *discovery) clashes(apps []App) {
 			}
 		}
 	}
+}
+
+// stages says whether two apps are one in two environments: overlays of a folder with
+// a lifecycle.yaml, which each of them inherits or replaces.
+func (d *discovery) stages(a, b *App) bool {
+	of := d.lifecycles(b.Path)
+	return slices.ContainsFunc(d.lifecycles(a.Path), func(dir string) bool { return slices.Contains(of, dir) })
 }
 
 // appName checks the name that commits know the app by: it has to be one, and
