@@ -118,7 +118,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	mgr = newDiscreet(ctx, mgr)
 	wall := clock.RealClock{}
 	c := mgr.GetClient()
-	repositories := repository.New(c, o.Store, o.Cluster)
+	repositories := repository.New(mgr.GetAPIReader(), o.Store, o.Cluster)
 	reporter := report.New(wall, o.Queue...)
 	sources := &gitops.Reconciler{
 		Client: c, Clock: wall, Events: mgr.GetEventRecorder("keptn-gitsource"),

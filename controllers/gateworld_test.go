@@ -2,6 +2,7 @@ package controllers_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -254,9 +255,13 @@ func (w *writes) of(namespace string) map[string]int {
 	return maps.Clone(w.counts[namespace])
 }
 
-// counted counts what goes through a transport.
+// counted counts what goes through a transport, which refuses what the controller's
+// role does.
 func (w *writes) counted(through http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(request *http.Request) (*http.Response, error) {
+		if request.URL.Path == "/api/v1/secrets" {
+			return nil, errors.New("Secrets are read by their names alone")
+		}
 		// /api/v1/namespaces/<namespace>/pods/<name>, /apis/batch/v1/namespaces/<namespace>/jobs
 		if _, path, in := strings.Cut(request.URL.Path, "/namespaces/"); in && request.Method != http.MethodGet {
 			parts := append(strings.Split(path, "/"), "namespace")

@@ -150,7 +150,8 @@ func (p *Providers) secret(ctx context.Context, namespace, name string, optional
 	}
 	if !ok || now.Sub(known.read) >= age {
 		var found corev1.Secret
-		err := p.reader.Get(ctx, key, &found)
+		// A client that reads its own writes would watch all Secrets for it.
+		err := p.reader.Get(ctx, key, &found, client.DisableReadYourWritesConsistency)
 		if client.IgnoreNotFound(err) != nil {
 			return nil, fmt.Errorf("secret %q: %w", name, err)
 		}
