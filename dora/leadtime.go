@@ -1,8 +1,3 @@
-// Package dora computes the software delivery metrics of the DORA research
-// program from facts that its caller has.
-//
-// All of it is pure: it reads no clock, no repository and no cluster, and it
-// never corrects a fact that cannot be true, but says so.
 package dora
 
 import (
@@ -17,6 +12,23 @@ var ErrNegative = errors.New("lead time is negative")
 
 // ErrNoTime: one of the times is missing.
 var ErrNoTime = errors.New("lead time needs both times")
+
+// LeadTimeFrom is where the lead time of a change begins. The zero value is
+// [FromCommit].
+type LeadTimeFrom string
+
+// Where a lead time can begin. "Brought" is said of the commits that a commit on the
+// first-parent line has and its own first parent has not: those of a merged branch
+// with their merge, and else the commit alone.
+const (
+	// FromCommit is the author time of the commit itself.
+	FromCommit LeadTimeFrom = "commit"
+	// FromFirstCommit is the earliest author time of the commits that were brought
+	// together with it. Of a squashed branch only the one commit is known.
+	FromFirstCommit LeadTimeFrom = "firstCommit"
+	// FromMerge is the committer time of the commit that brought it.
+	FromMerge LeadTimeFrom = "merge"
+)
 
 // LeadTime returns the change lead time, "the amount of time it takes for a change
 // to go from committed to version control to deployed in production"
