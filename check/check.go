@@ -16,8 +16,8 @@ import (
 
 // Tree finds the apps below the paths of a tree, as manifest.Discover does, and
 // adds to the problems what is wrong with the policies' expressions. In the policies,
-// OpenSLO documents stand in the place of the references to them. An error means that
-// the tree could not be read.
+// OpenSLO documents stand in the place of the references to them, and where things are
+// written is forgotten. An error means that the tree could not be read.
 func Tree(ctx context.Context, fsys fs.FS, paths []string) (*manifest.Found, error) {
 	found, err := manifest.Discover(ctx, fsys, paths, manifest.Limits{})
 	if err != nil {
@@ -41,6 +41,7 @@ func Tree(ctx context.Context, fsys fs.FS, paths []string) (*manifest.Found, err
 		app.Problems = sorted(app.Problems)
 	}
 	found.Problems = sorted(found.Problems)
+	found.Settle()
 	return found, nil
 }
 

@@ -207,3 +207,15 @@ spec: {container: {imag: "a"}}
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+func TestAFolderOfNothingButAHelmReleaseIsFine(t *testing.T) {
+	tree := fstest.MapFS{
+		"shop/lifecycle.yaml": {Data: []byte(app + "metrics.errors < 1\n")},
+		"shop/release.yaml": {Data: []byte("apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: cart}\n" +
+			"spec: {chart: {spec: {chart: ./charts/cart, sourceRef: {kind: GitRepository, name: shop}}}}\n")},
+	}
+	found, err := check.Tree(t.Context(), tree, nil)
+	if err != nil || len(found.Problems) > 0 || len(found.Apps) != 1 || len(found.Apps[0].Rendered.Releases) != 1 {
+		t.Errorf("got %+v, %v, want one app with one release, and no problem", found, err)
+	}
+}

@@ -24,7 +24,7 @@ func TestPodsFulfilPodSecurityRestricted(t *testing.T) {
 	}
 	restricted := api.LevelVersion{Level: api.LevelRestricted, Version: api.LatestVersion()}
 	for _, dir := range []string{
-		"default", "../examples/checkout/deploy",
+		"default", "shard", "../examples/checkout/deploy",
 		"../examples/monorepo/apps/cart/overlays/production", "../examples/monorepo/apps/search/overlays/staging",
 	} {
 		for _, d := range find[appsv1.Deployment](t, dir, "Deployment") {

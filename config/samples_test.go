@@ -88,7 +88,9 @@ func tryCases(t *testing.T, file string, versions ...string) {
 				if !ok {
 					t.Fatalf("there is no %s in %s", tc["kind"], version)
 				}
-				problems := s.refuse(t, map[string]any{"spec": runtime.DeepCopyJSONValue(tc["spec"])})
+				problems := s.refuse(t, map[string]any{
+					"metadata": map[string]any{"name": "case"}, "spec": runtime.DeepCopyJSONValue(tc["spec"]),
+				})
 				want, bad := tc["refuse"].(string)
 				switch {
 				case !bad && len(problems) > 0:

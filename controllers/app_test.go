@@ -215,9 +215,7 @@ var _ = Describe("An annotated workload", Ordered, ContinueOnFailure, func() {
 		a.deploy(ctx, "cart", "cart-1", 1, a.template("nginx:1.25", in("shop", "cart", "2"), nil))
 		at(ctx, a, "shop-cart-2", &lifecyclev1.KeptnWorkloadVersion{})
 		kav(ctx, "shop-7-6b86b273")
-		at(ctx, a, "shop", theirs)
-		theirs.Spec.Revision = 2
-		Expect(kube.Update(ctx, theirs)).To(Succeed())
+		Eventually(func() error { at(ctx, a, "shop", theirs); theirs.Spec.Revision = 2; return kube.Update(ctx, theirs) }).Should(Succeed())
 		again := kav(ctx, "shop-7-d4735e3a")
 		Expect(again.Spec.PreviousVersion).To(BeEmpty())
 		Expect(again.Spec.AppGeneration).To(BeEquivalentTo(2))

@@ -11,6 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
+	"github.com/keptn/gitops/gitsource/gittest"
 )
 
 // bad is a repository that its author has to mend.
@@ -21,7 +22,27 @@ type bad struct {
 	says string
 	// state is that of the status on the commit. Default failure.
 	state string
+	// submodule is the path of a submodule that there is beside the files.
+	submodule string
+	// paths are those of the GitSource. Default the whole tree.
+	paths []string
 }
+
+// commit makes the commit.
+func (b bad) commit(repo *gittest.Repo) string {
+	commit := repo.Commit("main", "Break it", b.files)
+	if b.submodule == "" {
+		return commit
+	}
+	repo.Git("read-tree", commit)
+	repo.Git("update-index", "--add", "--cacheinfo", "160000,"+commit+","+b.submodule)
+	commit = repo.Git("-c", "user.name=x", "-c", "user.email=x@y", "commit-tree", "-p", commit, "-m", "Add a submodule", repo.Git("write-tree"))
+	repo.ForcePush("main", commit)
+	return commit
+}
+
+// lfs is what Git LFS puts in the place of a file.
+const lfs = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
 
 func inApp(lifecycle string) map[string]string { return files(deployment, lifecycle) }
 
@@ -65,8 +86,8 @@ var _ = Describe("A mistake in a repository", Ordered, ContinueOnFailure, func()
 		tries++
 		name := fmt.Sprintf("bad-%d", tries)
 		repo := w.git.Create(GinkgoTB(), w.namespace+"-"+name)
-		commit := repo.Commit("main", "Break it", b.files)
-		source := w.source(ctx, func(s *gitopsv1alpha1.GitSource) { s.Name, s.Spec.URL = name, repo.URL })
+		commit := b.commit(repo)
+		source := w.source(ctx, func(s *gitopsv1alpha1.GitSource) { s.Name, s.Spec.URL, s.Spec.Paths = name, repo.URL, b.paths })
 
 		wantState, wantReady := "failure", "False InvalidManifest: "
 		if b.state != "" {
@@ -111,6 +132,26 @@ var _ = Describe("A mistake in a repository", Ordered, ContinueOnFailure, func()
 		Entry("a lifecycle.yaml that is too large", bad{
 			files: inApp(lifecycle + strings.Repeat("# more\n", 200_000)),
 			says:  "split it",
+		}),
+		Entry("a lifecycle.yaml that is too large to be fetched", bad{
+			files: inApp(lifecycle + strings.Repeat("# more\n", 2_000_000)),
+			says:  "apps/checkout/lifecycle.yaml:1:1: the file has 14",
+		}),
+		Entry("a manifest that is too large to be fetched", bad{
+			files: with("apps/checkout/deployment.yaml", deployment+strings.Repeat("# more\n", 2_000_000)),
+			says:  "apps/checkout/deployment.yaml:1:1: the file has 14",
+		}),
+		Entry("a lifecycle.yaml that Git LFS keeps elsewhere", bad{
+			files: inApp(lfs),
+			says:  "apps/checkout/lifecycle.yaml:1:1: is a pointer of Git LFS",
+		}),
+		Entry("a manifest that Git LFS keeps elsewhere", bad{
+			files: with("apps/checkout/deployment.yaml", lfs),
+			says:  "apps/checkout/deployment.yaml:1:1: is a pointer of Git LFS",
+		}),
+		Entry("a submodule where apps are watched", bad{
+			files: inApp(lifecycle), submodule: "apps/other", paths: []string{"apps/checkout", "apps/other"},
+			says: "apps/other:1:1: is a submodule",
 		}),
 		Entry("a lifecycle.yaml that is no text", bad{
 			files: inApp("\x00\x01\x02\xff\xfe" + strings.Repeat("\x00", 1000)),

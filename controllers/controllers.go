@@ -5,7 +5,11 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"strings"
+	"time"
 
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -24,17 +28,26 @@ import (
 	"github.com/keptn/gitops/controllers/app"
 	"github.com/keptn/gitops/controllers/delivery"
 	"github.com/keptn/gitops/controllers/evaluation"
+	"github.com/keptn/gitops/controllers/evidence"
 	"github.com/keptn/gitops/controllers/gate"
 	"github.com/keptn/gitops/controllers/gitops"
 	"github.com/keptn/gitops/controllers/lifecycle"
-	"github.com/keptn/gitops/controllers/provider"
+	"github.com/keptn/gitops/controllers/measure"
+	"github.com/keptn/gitops/controllers/optional"
+	"github.com/keptn/gitops/controllers/promoter"
+	"github.com/keptn/gitops/controllers/provenance"
+	"github.com/keptn/gitops/controllers/pullrequest"
 	"github.com/keptn/gitops/controllers/report"
 	"github.com/keptn/gitops/controllers/repository"
 	"github.com/keptn/gitops/controllers/serving"
+	"github.com/keptn/gitops/controllers/shard"
 	"github.com/keptn/gitops/controllers/task"
+	"github.com/keptn/gitops/controllers/webhook"
 	"github.com/keptn/gitops/controllers/workload"
 	"github.com/keptn/gitops/gitsource"
 	"github.com/keptn/gitops/gitsource/forge"
+	"github.com/keptn/gitops/gitsource/image"
+	"github.com/keptn/gitops/outbound"
 	"github.com/keptn/gitops/telemetry"
 )
 
@@ -47,6 +60,8 @@ type Options struct {
 	Store *gitsource.Store
 	// Cluster names this cluster in Git notes.
 	Cluster string
+	// Shard is which GitSources this controller reads; one with a name does nothing else.
+	Shard shard.Shard
 	// Concurrent is how many objects of a kind are reconciled at a time.
 	Concurrent int
 	// Queue are the options of the queues to the forges.
@@ -58,16 +73,21 @@ type Options struct {
 	Tasks task.Options
 	// Apps says how apps are discovered.
 	Apps app.Options
-	// Providers says which metrics providers may be reached, and how.
-	Providers provider.Options
+	// Addresses that metrics providers, forges, registries and whatever else tenants name
+	// may have; those of repositories are the Store's.
+	Addresses outbound.Addresses
+	// AmbientCredentials lets metrics providers use the identity that the process has in
+	// its cloud.
+	AmbientCredentials bool
 	// OneNamespace keeps Analyses from naming objects of other namespaces.
 	OneNamespace bool
-	// Serving says where KeptnMetrics are served.
+	// Serving says where KeptnMetrics are served, and with them the gate of deliveries,
+	// and what takes in incidents and alerts.
 	Serving serving.Options
-	// Tracer, Events and Metrics are told of deliveries.
-	Tracer  *telemetry.Tracer
-	Events  *telemetry.Events
-	Metrics *telemetry.Metrics
+	// GateToken has callers of the gate show a token.
+	GateToken bool
+	// Teller tells others of deliveries, tasks and evaluations; nil tells nobody.
+	Teller *telemetry.Teller
 }
 
 // NewScheme returns a scheme with every kind that the controllers handle.
@@ -75,6 +95,7 @@ func NewScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		clientgoscheme.AddToScheme, gitopsv1alpha1.AddToScheme, lifecyclev1.AddToScheme, metricsv1.AddToScheme, optionsv1alpha1.AddToScheme,
+		sourcev1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("build scheme: %w", err)
@@ -95,8 +116,9 @@ func ManagerOptions(scheme *runtime.Scheme) ctrl.Options {
 			DefaultTransform: cache.TransformStripManagedFields(),
 			ByObject: map[client.Object]cache.ByObject{
 				&appsv1.Deployment{}: stripped, &appsv1.StatefulSet{}: stripped, &appsv1.DaemonSet{}: stripped,
-				&corev1.ConfigMap{}:  {Transform: task.NamesOnly},
-				&appsv1.ReplicaSet{}: stripped, &appsv1.ControllerRevision{}: stripped,
+				&corev1.ConfigMap{}:   {Transform: task.NamesOnly},
+				optional.Definition(): {Transform: optional.NameOnly},
+				&appsv1.ReplicaSet{}:  stripped, &appsv1.ControllerRevision{}: stripped,
 				&corev1.Pod{}: {Field: fields.OneTermEqualSelector("spec.nodeName", ""), Transform: cache.TransformStripManagedFields()},
 			},
 		},
@@ -110,45 +132,98 @@ func ManagerOptions(scheme *runtime.Scheme) ctrl.Options {
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	for _, add := range []func(context.Context, client.FieldIndexer) error{
 		workload.AddIndexes, app.AddIndexes, delivery.AddIndexes, task.AddIndexes, evaluation.AddIndexes, gate.AddIndexes, lifecycle.AddIndexes,
+		gitops.AddIndexes, webhook.AddIndexes,
 	} {
 		if err := add(ctx, mgr.GetFieldIndexer()); err != nil {
 			return err
 		}
 	}
-	mgr = newDiscreet(ctx, mgr)
+	mgr = newDiscreet(ctx, mgr, o.Teller)
 	wall := clock.RealClock{}
 	c := mgr.GetClient()
-	repositories := repository.New(mgr.GetAPIReader(), o.Store, o.Cluster)
-	reporter := report.New(wall, o.Queue...)
+	kinds := optional.New(mgr)
+	images := evidence.NewImages(mgr.GetAPIReader(), image.New(image.WithTransport(registryTransport(o.Addresses))))
+	repositories := repository.New(mgr.GetAPIReader(), kinds, o.Store, o.Cluster, o.Addresses)
+	reporter := report.New(wall, func(host string, outcome forge.Outcome) {
+		o.Teller.CommitStatus(ctx, host, strings.ToLower(string(outcome)))
+	}, o.Queue...)
 	sources := &gitops.Reconciler{
 		Client: c, Clock: wall, Events: mgr.GetEventRecorder("keptn-gitsource"),
-		Repositories: repositories, Reporter: reporter,
+		Repositories: repositories, Reporter: reporter, Kinds: kinds, Shard: o.Shard,
+	}
+	asked, err := newAsked(mgr, o)
+	if err != nil {
+		return err
 	}
 	if err := register(mgr, o.Concurrent,
 		sources,
-		&gitops.PolicyReconciler{Client: c},
 		&lifecycle.Reconciler{
-			Client: c, Clock: wall, Events: mgr.GetEventRecorder("keptn-lifecycle"),
-			Repositories: repositories, Reporter: reporter, Fetch: sources.Fetch, DetailsURL: o.DetailsURL,
+			Client: c, APIReader: mgr.GetAPIReader(), Kinds: kinds, Images: images, Clock: wall, Events: mgr.GetEventRecorder("keptn-lifecycle"),
+			Repositories: repositories, Reporter: reporter, Fetch: sources.Fetch, DetailsURL: o.DetailsURL, Cluster: o.Cluster, Shard: o.Shard,
 		},
+		&provenance.Reconciler{Client: c, Clock: wall, Images: images, Repositories: repositories, Fetch: sources.Fetch, Shard: o.Shard},
+		&measure.Reconciler{Client: c, Clock: wall, Repositories: repositories, Cluster: o.Cluster, Shard: o.Shard},
+		&pullrequest.Reconciler{
+			Client: c, Clock: wall, Repositories: repositories, Reporter: reporter, Evaluate: asked.dry(wall), Shard: o.Shard,
+		},
+		kinds,
 	); err != nil {
 		return err
 	}
-	if err := setupDeliveries(mgr, o, repositories); err != nil {
+	if o.Shard == "" {
+		if err := setupUnsharded(ctx, mgr, o, repositories, kinds, asked); err != nil {
+			return err
+		}
+	}
+	if o.Teller != nil {
+		if err := mgr.Add(o.Teller); err != nil {
+			return fmt.Errorf("set up telemetry: %w", err)
+		}
+	}
+	return mgr.Add(reporter)
+}
+
+// setupUnsharded registers what one controller alone does, however many read Git:
+// deliveries with their checks, gates, metrics, and what is served.
+func setupUnsharded(ctx context.Context, mgr ctrl.Manager, o Options, repositories *repository.Repositories, kinds *optional.Kinds, asked *asked) error {
+	if err := register(mgr, o.Concurrent,
+		&gitops.PolicyReconciler{Client: mgr.GetClient()},
+		&promoter.Reconciler{Client: mgr.GetClient(), Kinds: kinds, Details: detailsOf(o.DetailsURL)},
+	); err != nil {
+		return err
+	}
+	if err := setupDeliveries(ctx, mgr, o, repositories); err != nil {
 		return err
 	}
 	if err := setupGates(mgr, o); err != nil {
 		return err
 	}
-	if err := setupMetrics(mgr, o); err != nil {
+	if err := setupMetrics(mgr, o, repositories, asked); err != nil {
 		return err
 	}
-	if o.Events != nil {
-		if err := mgr.Add(o.Events); err != nil {
-			return fmt.Errorf("set up CloudEvents: %w", err)
-		}
+	if o.Teller != nil {
+		o.Teller.Observe(sourcesOf(mgr, asked.values))
 	}
-	return mgr.Add(reporter)
+	return nil
+}
+
+// registryTransport reaches the registries of images, at allowed addresses only.
+func registryTransport(allowed outbound.Addresses) http.RoundTripper {
+	return allowed.Transport(&http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConnsPerHost:   2,
+		IdleConnTimeout:       time.Minute,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ResponseHeaderTimeout: 10 * time.Second,
+	})
+}
+
+// detailsOf returns what tells the address with more on the verdict of a delivery.
+func detailsOf(address string) func(*lifecyclev1.KeptnAppVersion) string {
+	return func(kav *lifecyclev1.KeptnAppVersion) string {
+		return lifecycle.DetailsURL(address, kav, string(lifecyclev1.StagePostDeployment))
+	}
 }
 
 // A registrar is a reconciler that registers itself.

@@ -27,7 +27,7 @@ const delivering = 16
 
 // setupDeliveries registers what walks deliveries through their phases, and what
 // runs their tasks.
-func setupDeliveries(mgr ctrl.Manager, o Options, repositories *repository.Repositories) error {
+func setupDeliveries(ctx context.Context, mgr ctrl.Manager, o Options, repositories *repository.Repositories) error {
 	rollouts, err := hasRollouts(mgr)
 	if err != nil {
 		return err
@@ -38,19 +38,21 @@ func setupDeliveries(mgr ctrl.Manager, o Options, repositories *repository.Repos
 	}
 	o.Tasks.Namespace = o.Namespace
 	wall, c := clock.RealClock{}, mgr.GetClient()
-	promoter := &promotion.Promoter{Client: c, Repositories: repositories, Traced: o.Tracer.Exports()}
+	promoter := &promotion.Promoter{Client: c, Repositories: repositories, Traced: o.Teller.Traces()}
 	return register(mgr, delivering,
 		&delivery.AppVersionReconciler{
 			Client: c, Clock: wall, Events: mgr.GetEventRecorder("keptnappversion-controller"),
-			Observers: observers(o), Promote: promote(promoter), OwnNamespace: o.Namespace, Traced: o.Tracer.Exports(),
+			Teller: o.Teller, Traced: o.Teller.Traces(), Promote: promote(promoter), OwnNamespace: o.Namespace,
+			Logger: appLogs(ctx, mgr, o.Teller),
 		},
 		&delivery.WorkloadVersionReconciler{
 			Client: c, Clock: wall, Events: mgr.GetEventRecorder("keptnworkloadversion-controller"),
-			OwnNamespace: o.Namespace, Rollouts: rollouts, Traced: o.Tracer.Exports(),
+			OwnNamespace: o.Namespace, Rollouts: rollouts, Teller: o.Teller, Traced: o.Teller.Traces(),
+			Logger: workloadLogs(ctx, mgr, o.Teller),
 		},
 		&task.Reconciler{
 			Client: c, APIReader: mgr.GetAPIReader(), Clock: wall, Events: mgr.GetEventRecorder("keptntask-controller"),
-			Logs: task.PodLogs(pods), Options: o.Tasks,
+			Logs: task.PodLogs(pods), Options: o.Tasks, Teller: o.Teller,
 		},
 		&task.DefinitionReconciler{
 			Client: c, APIReader: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("keptntaskdefinition-controller"),

@@ -125,10 +125,12 @@ var _ = Describe("The policies for the controller", Ordered, func() {
 		as, err = client.New(theController(), client.Options{})
 		Expect(err).NotTo(HaveOccurred())
 		g := newGates(ctx, nil)
-		Eventually(func() error {
-			return as.Patch(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: g.namespace}},
-				client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"x":"y"}}}`)), client.DryRunAll)
-		}).Should(MatchError(apierrors.IsInvalid, "IsInvalid"))
+		pod := g.create(ctx)
+		for _, object := range []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: g.namespace}}, pod} {
+			Eventually(func() error {
+				return as.Patch(ctx, object, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"x":"y"}}}`)), client.DryRunAll)
+			}).Should(MatchError(apierrors.IsInvalid, "IsInvalid"), "the API server takes each policy in, on its own")
+		}
 	})
 
 	DescribeTable("let it change of a namespace",

@@ -27,8 +27,9 @@ type gitea struct {
 
 	mu       sync.Mutex
 	statuses []giteaStatus
-	fault    http.HandlerFunc
-	knows    func(commit string) bool
+	giteaReviews
+	fault http.HandlerFunc
+	knows func(commit string) bool
 }
 
 // giteaStatus is what was posted.
@@ -50,6 +51,7 @@ func newGitea(w *world) (g *gitea, url string) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /api/v1/repos/acme/shop/statuses/{sha}", g.create)
 	mux.HandleFunc("GET /api/v1/repos/acme/shop/commits/{ref}/status", g.combined)
+	g.servePulls(mux)
 	return g, serve(g.guard(mux))
 }
 

@@ -2,10 +2,13 @@ package controllers_test
 
 import (
 	"context"
+	"net/http"
+	"regexp"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
@@ -44,6 +47,31 @@ const budgetFreeze = `  timeout: 2s
       expression: slo.availability.budgetRemaining >= 0.1 || commits.all(c, c.type == 'fix')
       message: percent(slo.availability.budgetRemaining) + ' of the error budget left, burning at ' + string(slo.availability.burnRate('1h'))
 `
+
+const littleBurned = `  timeout: 10s
+  slos:
+    - name: availability
+      objective: 99
+      window: {rolling: 30d}
+      ratio:
+        provider: {name: since}
+        bad: increase(errors[{{.window}}])
+        total: increase(requests[{{.window}}])
+  rules:
+    - {name: rollout, expression: slo.availability.burned < 0.2}
+`
+
+// sinceRollout has a Prometheus answer for [rollout] what is asked over a window that is
+// not the SLO's: it is as long as the rollout.
+func sinceRollout(p *prometheus) http.Handler {
+	window := regexp.MustCompile(`\[[^\]]+\]`)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if query := r.FormValue("query"); !strings.Contains(query, "[30d]") {
+			r.Form.Set("query", window.ReplaceAllString(query, "[rollout]"))
+		}
+		p.ServeHTTP(w, r)
+	})
+}
 
 const repeated = `  timeout: 2s
   interval: 1s
@@ -107,6 +135,24 @@ var _ = Describe("A policy", Ordered, ContinueOnFailure, func() {
 		Entry("when there is budget", "feat: pay by card", "10", "success: only-fixes: 90% of the error budget left, burning at 0.1"),
 		Entry("when there is none, and it is a feature", "feat: pay by card", "95", "failure: only-fixes: 5% of the error budget left, burning at 0.95"),
 		Entry("when there is none, and it is a fix", "fix: round as the law says", "95", "success: only-fixes: 5% of the error budget left"),
+	)
+
+	DescribeTable("tells on the commit how much of the error budget a rollout burned, and can fail by it", func(ctx context.Context, bad, burned, says string) {
+		Expect(kube.Create(ctx, &metricsv1.KeptnMetricsProvider{
+			ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "since"},
+			Spec:       metricsv1.KeptnMetricsProviderSpec{Type: metricsv1.Prometheus, TargetServer: serve(sinceRollout(w.metrics))},
+		})).To(Succeed())
+		for query, value := range map[string]string{"errors[30d]": "50", "requests[30d]": "10000", "errors[rollout]": bad, "requests[rollout]": "60"} {
+			w.metrics.set("increase("+query+")", value)
+		}
+		commit := deliver(ctx, "Add checkout", files(deployment, judgedBy(littleBurned)))
+		w.says(commit, "checkout/post-deployment", says)
+		e := record(ctx)
+		Expect(e.SLOs).To(ConsistOf(And(HaveField("BudgetRemaining", "50%"), HaveField("BudgetBurned", burned))))
+		Expect(e.Measurements).To(ContainElement(And(HaveField("Name", "slo.availability.bad"), HaveField("Query", MatchRegexp(`\[(\d+[ms])+\]`)), HaveField("Value", bad))))
+	},
+		Entry("a little", "3.1", "3.1%", "success: rollout 3.1% < 20%; burned 3.1% of availability's budget"),
+		Entry("too much, of a budget that is half full", "31", "31%", "failure: rollout 31% ≥ 20%; burned 31% of availability's budget"),
 	)
 
 	It("measures several times, and ends as soon as the result is certain", func(ctx context.Context) {

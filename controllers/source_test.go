@@ -2,6 +2,7 @@ package controllers_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -44,6 +45,30 @@ var _ = Describe("A source", Ordered, ContinueOnFailure, func() {
 		Eventually(ready(ctx, source)).Should(HavePrefix("True "))
 		second := w.repo.Commit("main", "2", files(version("2"), plain))
 		w.says(second, "validate", "success: ")
+	})
+
+	It("is read while a server with many others does not answer", func(ctx context.Context) {
+		over := make(chan struct{})
+		silent := serve(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-over }))
+		DeferCleanup(func() { close(over) })
+		for i := range 30 {
+			w.source(ctx, func(s *gitopsv1alpha1.GitSource) {
+				s.Name, s.Spec.URL, s.Spec.Timeout = fmt.Sprintf("silent-%d", i), fmt.Sprintf("%s/repo-%d.git", silent, i), &metav1.Duration{Duration: time.Hour}
+			})
+		}
+		w.repo.Commit("main", "1", files(deployment, plain))
+		source := w.source(ctx)
+		Eventually(ready(ctx, source)).Should(HavePrefix("True "))
+	})
+
+	It("whose server does not answer in time says after how long", func(ctx context.Context) {
+		over := make(chan struct{})
+		silent := serve(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-over }))
+		DeferCleanup(func() { close(over) })
+		source := w.source(ctx, func(s *gitopsv1alpha1.GitSource) {
+			s.Spec.URL, s.Spec.Timeout = silent+"/app.git", &metav1.Duration{Duration: 100 * time.Millisecond}
+		})
+		Eventually(ready(ctx, source)).Should(And(HavePrefix("Unknown FetchFailed: "), ContainSubstring("the remote took more than 100ms, which is spec.timeout; trying again")))
 	})
 
 	It("whose history was rewritten goes on from the new one", func(ctx context.Context) {
@@ -107,6 +132,14 @@ var _ = Describe("A source", Ordered, ContinueOnFailure, func() {
 		Eventually(ready(ctx, source)).Should(HavePrefix("True "))
 		w.deploy(ctx, deployment)
 		w.says(commit, "checkout/post-deployment", "success: ")
+	})
+
+	It("on the controller's own disk is not read unless the administrator allows it", func(ctx context.Context) {
+		w.repo.Commit("main", "1", files(deployment, plain))
+		source := w.source(ctx, func(s *gitopsv1alpha1.GitSource) { s.Spec.URL = "file://" + w.repo.Dir })
+		Eventually(ready(ctx, source)).Should(And(HavePrefix("False InvalidURL: "), ContainSubstring("--allow-local-repositories")))
+		Eventually(state(ctx, source, meta.StalledCondition)).Should(HavePrefix("True InvalidURL: "))
+		Expect(source.Status.ObservedRevision).To(BeEmpty())
 	})
 
 	It("needs its secret, and follows it when it is rotated", func(ctx context.Context) {

@@ -19,9 +19,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/keptn/gitops/controllers"
-	"github.com/keptn/gitops/controllers/provider"
+	"github.com/keptn/gitops/controllers/shard"
 	"github.com/keptn/gitops/gitsource"
-	"github.com/keptn/gitops/policy/metric/connect"
+	"github.com/keptn/gitops/outbound"
 )
 
 // The API server of the suite, and a client that reads it directly.
@@ -62,6 +62,12 @@ var _ = BeforeSuite(func() {
 // Git is in dir.
 func runController(dir string) (stop func()) {
 	GinkgoHelper()
+	return runShard(dir, "")
+}
+
+// runShard is runController for the controller of a shard.
+func runShard(dir string, of shard.Shard) (stop func()) {
+	GinkgoHelper()
 	ctx, cancel := context.WithCancel(context.Background())
 	scheme, err := controllers.NewScheme()
 	Expect(err).NotTo(HaveOccurred())
@@ -76,8 +82,8 @@ func runController(dir string) (stop func()) {
 	store, err := gitsource.NewStore(dir, gitsource.AllowPlainHTTPCredentials())
 	Expect(err).NotTo(HaveOccurred())
 	Expect(controllers.Setup(ctx, mgr, controllers.Options{
-		Namespace: "keptn-system", Store: store, Cluster: "test", Concurrent: 4,
-		Providers: provider.Options{Addresses: connect.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}},
+		Namespace: "keptn-system", Store: store, Cluster: "test", Concurrent: 4, Shard: of,
+		Addresses: outbound.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 	})).To(Succeed())
 
 	done := make(chan error, 1)

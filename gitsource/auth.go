@@ -10,6 +10,8 @@ import (
 	"io"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/keptn/gitops/gitsource/githubapp"
 )
 
 // Auth is how to prove who we are to a remote, and how the remote proves who it is.
@@ -23,6 +25,7 @@ type credentials struct {
 
 	signer      ssh.Signer
 	certificate *tls.Certificate
+	app         *githubapp.App
 }
 
 // String names the kind of credentials.
@@ -32,6 +35,8 @@ func (a Auth) String() string {
 		return "no credentials"
 	case a.c.signer != nil:
 		return "ssh key"
+	case a.c.app != nil:
+		return a.c.app.String()
 	case a.c.bearerToken != "":
 		return "bearer token"
 	case a.c.username != "" || a.c.password != "":
@@ -60,13 +65,17 @@ func (a Auth) identity() identity {
 	} {
 		fmt.Fprintf(h, "%d:%s", len(part), part)
 	}
+	if a.c.app != nil {
+		fmt.Fprint(h, a.c.app.Fingerprint())
+	}
 	copy(id[:], h.Sum(nil))
 	return id
 }
 
 // AuthFromSecret reads the keys of a Secret as Flux's GitRepository does:
 // for http and https username and password (both; the password may be a token), or
-// bearerToken, which wins; ca.crt (or caFile) and tls.crt with tls.key;
+// bearerToken, which wins, or those of a GitHub App, which win over both (see
+// [githubapp.FromSecret]); ca.crt (or caFile) and tls.crt with tls.key;
 // for ssh identity with its passphrase in password, and known_hosts, without which
 // no host is trusted. Empty data is right for public repositories. User and password
 // in the URL fill in for missing keys. Errors name the key that is wrong.
@@ -86,6 +95,9 @@ func AuthFromSecret(repositoryURL string, data map[string][]byte) (Auth, error) 
 
 func sshAuth(data map[string][]byte) (Auth, error) {
 	c := &credentials{privateKey: data["identity"], knownHosts: data["known_hosts"]}
+	if len(c.privateKey) == 0 && githubapp.Named(data) {
+		return Auth{}, errors.New("secret key identity: missing; a GitHub App reads by https URLs, as https://github.com/owner/repository")
+	}
 	if len(c.privateKey) == 0 {
 		return Auth{}, errors.New("secret key identity: missing; an ssh URL needs a private key there")
 	}
@@ -139,6 +151,14 @@ func httpAuth(l location, data map[string][]byte) (Auth, error) {
 	if len(c.ca) == 0 {
 		c.ca = data["caFile"]
 	}
+	if githubapp.Named(data) {
+		app, err := githubapp.FromSecret(data)
+		if err != nil {
+			return Auth{}, err
+		}
+		c.app = &app
+		return Auth{c}, c.checkCertificates()
+	}
 	if token, ok := data["bearerToken"]; ok {
 		c.bearerToken = string(bytes.TrimSpace(token))
 	} else {
@@ -160,6 +180,10 @@ func (c *credentials) checkHTTP(data map[string][]byte) error {
 	if c.password != "" && c.username == "" {
 		return errors.New("secret key username: missing; password needs one (with a token: any, for example git)")
 	}
+	return c.checkCertificates()
+}
+
+func (c *credentials) checkCertificates() error {
 	if len(c.ca) > 0 && !x509.NewCertPool().AppendCertsFromPEM(c.ca) {
 		return errors.New("secret key ca.crt: no certificate in PEM format")
 	}

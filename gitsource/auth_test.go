@@ -3,11 +3,15 @@ package gitsource
 import (
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/keptn/gitops/gitsource/githubapp/apptest"
 )
 
 func TestSecretsAreReadAsFluxDoes(t *testing.T) {
@@ -26,6 +30,15 @@ func TestSecretsAreReadAsFluxDoes(t *testing.T) {
 		}
 		locked = pem.EncodeToMemory(sealed)
 	}
+	server := apptest.New(t, time.Now)
+	app := func(more map[string]string) map[string]string {
+		data := map[string]string{}
+		for key, value := range server.Secret("") {
+			data[key] = string(value)
+		}
+		maps.Copy(data, more)
+		return data
+	}
 	const https, sshURL = "https://example.com/a", "git@example.com:a/b.git"
 	cases := map[string]struct {
 		reason string
@@ -41,6 +54,10 @@ func TestSecretsAreReadAsFluxDoes(t *testing.T) {
 		"InTheURL":      {"Both may.", "https://u:p@example.com/a", nil, "username and password", ""},
 		"Bearer":        {"A bearer token wins.", https, map[string]string{"bearerToken": "t", "password": "pw"}, "bearer token", ""},
 		"EmptyBearer":   {"But not if it is empty.", https, map[string]string{"bearerToken": " "}, "", "bearerToken"},
+		"App":           {"A GitHub App wins over both.", https, app(map[string]string{"bearerToken": "t"}), "GitHub App 123456", ""},
+		"AppWithCA":     {"Its server may have a CA of its own.", https, app(map[string]string{"ca.crt": "pw"}), "", "ca.crt"},
+		"AppOfNobody":   {"It has to have a key.", https, app(map[string]string{"githubAppPrivateKey": "pw"}), "", "githubAppPrivateKey"},
+		"AppOverSSH":    {"Apps have no SSH keys.", sshURL, app(nil), "", "https URLs"},
 		"BadCA":         {"A CA has to be one.", https, map[string]string{"ca.crt": "pw"}, "", "ca.crt"},
 		"BadClientCert": {"A client certificate, too.", https, map[string]string{"tls.crt": "pw"}, "", "tls.crt"},
 		"SSH":           {"A key and whom to trust.", sshURL, map[string]string{"identity": string(identity), "known_hosts": hosts}, "ssh key", ""},
@@ -66,7 +83,7 @@ func TestSecretsAreReadAsFluxDoes(t *testing.T) {
 			if err == nil && auth.String() != tc.kind {
 				t.Errorf("%s\nread as %s, want %s", tc.reason, auth, tc.kind)
 			}
-			shown := fmt.Sprintf("%v %+v %#v %v %+v", auth, auth, auth, Remote{tc.url, auth}, err)
+			shown := fmt.Sprintf("%v %+v %#v %v %+v", auth, auth, auth, Remote{URL: tc.url, Auth: auth}, err)
 			if strings.Contains(strings.ReplaceAll(shown, "password", ""), "pw") || strings.Contains(shown, "opens the") {
 				t.Errorf("a secret shows: %s", shown)
 			}
@@ -116,10 +133,10 @@ func TestRevisionsAreWrittenAsFluxDoes(t *testing.T) {
 	t.Parallel()
 	sha := strings.Repeat("0123456789", 4)
 	cases := map[string]Revision{
-		"main@sha1:" + sha:             {"main", sha},
-		"feature/x@y@sha1:" + sha:      {"feature/x@y", sha},
-		"refs/pull/1/head@sha1:" + sha: {"refs/pull/1/head", sha},
-		"sha1:" + sha:                  {"", sha},
+		"main@sha1:" + sha:             {Name: "main", Commit: sha},
+		"feature/x@y@sha1:" + sha:      {Name: "feature/x@y", Commit: sha},
+		"refs/pull/1/head@sha1:" + sha: {Name: "refs/pull/1/head", Commit: sha},
+		"sha1:" + sha:                  {Commit: sha},
 	}
 	for text, want := range cases {
 		got, err := ParseRevision(text)
@@ -127,7 +144,7 @@ func TestRevisionsAreWrittenAsFluxDoes(t *testing.T) {
 			t.Errorf("%q: %v (%s), %v", text, got, got, err)
 		}
 	}
-	for text, want := range map[string]Revision{sha: {"", sha}, "main/" + sha: {"main", sha}} {
+	for text, want := range map[string]Revision{sha: {Commit: sha}, "main/" + sha: {Name: "main", Commit: sha}} {
 		if got, err := ParseRevision(text); err != nil || got != want {
 			t.Errorf("%q: %v, %v", text, got, err)
 		}

@@ -101,10 +101,10 @@ func (r *Repository) makeProposal(ctx context.Context, p Proposal) (*madeProposa
 		return nil, r.explain(err)
 	}
 	made := &madeProposal{ref: plumbing.NewBranchReferenceName(p.Branch), onto: onto, objects: newObjectSet()}
-	if made.tree, err = v.rewrite(made.objects, "", entry{mode: filemode.Dir, hash: c.tree}, p.Files); err != nil {
+	if made.tree, err = v.rewrite(made.objects, "", entry{mode: filemode.Dir, hash: c.Tree}, p.Files); err != nil {
 		return nil, r.explain(err)
 	}
-	if made.tree == c.tree {
+	if made.tree == c.Tree {
 		return nil, nil //nolint:nilnil // nothing is proposed, and that is no error
 	}
 	made.commit, err = made.objects.commit(made.tree, onto, r.authorOf(p), strings.TrimRight(p.Message, "\n")+"\n")
@@ -121,7 +121,7 @@ func (r *Repository) isMade(ctx context.Context, tip plumbing.Hash, made *madePr
 	if err != nil {
 		return false, err
 	}
-	return c.tree == made.tree && slices.Contains(c.object.ParentHashes, made.onto), nil
+	return c.Tree == made.tree && slices.Contains(c.Parents, made.onto), nil
 }
 
 // authorOf is the proposal's author, without what Git has no place for in a name.

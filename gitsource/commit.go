@@ -2,10 +2,12 @@ package gitsource
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 
-	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/keptn/gitops/gitsource/internal/packs"
 )
 
 // A Commit is one commit's metadata. Text that is not UTF-8 has U+FFFD in its stead.
@@ -28,13 +30,17 @@ type Signature struct {
 	When time.Time
 }
 
-// Commit returns a commit, or [ErrCommitNotFound].
+// Commit returns a commit, or [ErrCommitNotFound], also where what has the name is a tree,
+// a file or a tag.
 func (r *Repository) Commit(ctx context.Context, sha string) (*Commit, error) {
 	root, err := parseCommit(sha)
 	if err != nil {
 		return nil, err
 	}
 	n, err := r.view(ctx, root).commit(root)
+	if errors.Is(err, packs.ErrMissing) {
+		err = fmt.Errorf("%w: %s", ErrCommitNotFound, sha)
+	}
 	if err != nil {
 		return nil, r.explain(err)
 	}
@@ -44,16 +50,16 @@ func (r *Repository) Commit(ctx context.Context, sha string) (*Commit, error) {
 func (n node) commit() *Commit {
 	return &Commit{
 		SHA:       n.hash.String(),
-		Tree:      n.tree.String(),
+		Tree:      n.Tree.String(),
 		Parents:   names(n.parents),
-		Author:    signature(n.object.Author),
-		Committer: signature(n.object.Committer),
-		Message:   valid(n.object.Message),
+		Author:    signatureOf(n.Author),
+		Committer: signatureOf(n.Committer),
+		Message:   valid(n.Message),
 	}
 }
 
-func signature(s object.Signature) Signature {
-	return Signature{Name: valid(s.Name), Email: valid(s.Email), When: s.When}
+func signatureOf(p packs.Person) Signature {
+	return Signature{Name: valid(p.Name), Email: valid(p.Email), When: p.When()}
 }
 
 func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

@@ -1,6 +1,7 @@
 package gitsource
 
 import (
+	"errors"
 	"os/exec"
 	"strings"
 	"testing"
@@ -38,6 +39,39 @@ func TestACommitIsAsGitShowsIt(t *testing.T) {
 	}
 	if got := c.Subject(); got != "A subject in two lines" {
 		t.Errorf("Subject(): %q", got)
+	}
+}
+
+func TestWhatIsNoCommitIsNotFound(t *testing.T) {
+	t.Parallel()
+	repo := gittest.New(t).Create(t, "app")
+	sha := repo.Commit("main", "root", map[string]string{"a/b": "1"})
+	repo.Tag("v1", sha, "An annotated tag")
+	cases := map[string]struct{ reason, sha string }{
+		"Tree": {"A folder is no commit.", repo.Git("rev-parse", "main:a")},
+		"Root": {"Nor is what a commit has in it.", repo.Git("rev-parse", "main^{tree}")},
+		"Blob": {"Nor is a file.", repo.Git("rev-parse", "main:a/b")},
+		"Tag":  {"An annotated tag names a commit, and is none.", repo.Git("rev-parse", "v1")},
+		"Gone": {"And what is not there is none.", strings.Repeat("1", 40)},
+	}
+	for where, url := range map[string]string{"InPlace": repo.Dir, "Fetched": repo.URL} {
+		for name, tc := range cases {
+			t.Run(where+"/"+name, func(t *testing.T) {
+				r := open(t, newStore(t), url)
+				if _, err := r.Commit(t.Context(), tc.sha); !errors.Is(err, ErrCommitNotFound) || !strings.Contains(err.Error(), tc.sha) {
+					t.Errorf("%s\nbefore a commit was read: %v", tc.reason, err)
+				}
+				if _, err := r.Commit(t.Context(), sha); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := r.Commit(t.Context(), tc.sha); !errors.Is(err, ErrCommitNotFound) {
+					t.Errorf("%s\nafter a commit was read: %v", tc.reason, err)
+				}
+				if _, err := r.Commit(t.Context(), sha); err != nil {
+					t.Errorf("%s\nand then the commit: %v", tc.reason, err)
+				}
+			})
+		}
 	}
 }
 

@@ -29,12 +29,33 @@ func (r *Repository) ChangedPaths(ctx context.Context, sha string) ([]string, er
 		if err != nil {
 			return nil, r.explain(err)
 		}
-		before = entry{mode: filemode.Dir, hash: p.tree}
+		before = entry{mode: filemode.Dir, hash: p.Tree}
 	}
-	d := &difference{v: v}
-	err = d.add("", before, entry{mode: filemode.Dir, hash: c.tree}, 0)
+	d := &difference{v: v.fetchingChanges(c)}
+	err = d.add("", before, entry{mode: filemode.Dir, hash: c.Tree}, 0)
 	slices.Sort(d.paths)
 	return d.paths, r.explain(err)
+}
+
+// fetchingChanges is a view that fetches, where a tree is missing, all that changed in a
+// commit and its ancestors.
+func (v view) fetchingChanges(c node) view {
+	inner, begun := v, false
+	v.absent = func(tree plumbing.Hash) error {
+		if !begun {
+			begun = true
+			c.parents = c.parents[:min(1, len(c.parents))]
+			steps, err := inner.stepsAhead(c, inner.ancestors(c))
+			if err != nil {
+				return err
+			}
+			if err := inner.fetchChanged(steps); err != nil {
+				return err
+			}
+		}
+		return inner.fetchTrees([]plumbing.Hash{tree}, false)
+	}
+	return v
 }
 
 // maxChangedPaths bounds what ChangedPaths lists, for a small tree can name itself in
@@ -114,23 +135,33 @@ func (r *Repository) Changes(ctx context.Context, sha string, paths ...string) (
 		return false, r.explain(err)
 	}
 	c.parents = c.parents[:min(1, len(c.parents))]
-	changed, err := newPathFilter(v, paths).changes(c)
+	changed, err := newPathFilter(v, paths, v.ancestors(c)).changes(c)
 	return changed, r.explain(err)
 }
 
-// A pathFilter tells which commits change any of some paths.
+// A pathFilter tells which commits change any of some paths. Where a tree is missing it
+// fetches those of the commits that come next as well.
 type pathFilter struct {
-	v     view
-	paths []string
-	// seen holds what the paths were in trees looked at before; neighbours in a
-	// history share them.
-	seen map[plumbing.Hash][]entry
+	v      view
+	paths  []string
+	now    node
+	coming *lookahead
 }
 
-func newPathFilter(v view, paths []string) *pathFilter {
-	f := &pathFilter{v: v, seen: map[plumbing.Hash][]entry{}}
+func newPathFilter(v view, paths []string, coming *lookahead) *pathFilter {
+	f := &pathFilter{v: v, coming: coming}
 	for _, p := range paths {
 		f.paths = append(f.paths, path.Clean(p))
+	}
+	f.v.absent = func(tree plumbing.Hash) error {
+		steps, err := v.stepsAhead(f.now, f.coming)
+		if err != nil {
+			return err
+		}
+		if err := v.fetchAlong(treesIn(steps), f.paths); err != nil {
+			return err
+		}
+		return v.fetchTrees([]plumbing.Hash{tree}, false)
 	}
 	return f
 }
@@ -138,43 +169,42 @@ func newPathFilter(v view, paths []string) *pathFilter {
 // changes tells whether the commit differs in the paths from each of its parents, or,
 // without parents, has any of them. (Git calls its opposite TREESAME to a parent.)
 func (f *pathFilter) changes(c node) (bool, error) {
-	now, err := f.at(c.tree)
-	if err != nil {
-		return false, err
-	}
+	f.now = c
 	if len(c.parents) == 0 {
-		return slices.ContainsFunc(now, func(e entry) bool { return e != entry{} }), nil
+		return f.differ(c.Tree, plumbing.ZeroHash)
 	}
 	for _, parent := range c.parents {
 		p, err := f.v.commit(parent)
 		if err != nil {
 			return false, err
 		}
-		before, err := f.at(p.tree)
-		if err != nil || slices.Equal(now, before) {
+		if differ, err := f.differ(c.Tree, p.Tree); !differ || err != nil {
 			return false, err
 		}
 	}
 	return true, nil
 }
 
-// at returns what each path is in a tree, the zero entry if nothing.
-func (f *pathFilter) at(tree plumbing.Hash) ([]entry, error) {
-	if found, ok := f.seen[tree]; ok {
-		return found, nil
+// differ tells whether any of the paths is something else in one tree than in the
+// other. The zero tree is empty.
+func (f *pathFilter) differ(now, before plumbing.Hash) (bool, error) {
+	if now == before {
+		return false, nil
 	}
-	const most = 4096
-	if len(f.seen) >= most {
-		clear(f.seen)
-	}
-	found := make([]entry, len(f.paths))
-	for i, p := range f.paths {
-		e, _, err := f.v.lookup(tree, p)
+	for _, p := range f.paths {
+		a, _, err := f.v.lookup(now, p)
 		if err != nil {
-			return nil, err
+			return false, err
 		}
-		found[i] = e
+		var b entry
+		if !before.IsZero() {
+			if b, _, err = f.v.lookup(before, p); err != nil {
+				return false, err
+			}
+		}
+		if a.mode != b.mode || a.hash != b.hash {
+			return true, nil
+		}
 	}
-	f.seen[tree] = found
-	return found, nil
+	return false, nil
 }

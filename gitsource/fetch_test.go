@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +21,7 @@ func newStore(t testing.TB, opts ...Option) *Store {
 
 func storeIn(t testing.TB, dir string, opts ...Option) *Store {
 	t.Helper()
-	s, err := NewStore(dir, opts...)
+	s, err := NewStore(dir, append([]Option{AllowLocalRepositories()}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,10 +70,10 @@ func TestFetchCostsOneRequestWhileTheRefHasNotMoved(t *testing.T) {
 	first := repo.Commit("main", "one", map[string]string{"a/lifecycle.yaml": "v1", "b/big": strings.Repeat("x", 1<<16)})
 	r := open(t, newStore(t), repo.URL)
 
-	if got := fetch(t, r, Ref{}); got != (Revision{"main", first}) {
+	if got := fetch(t, r, Ref{}); got != (Revision{Name: "main", Commit: first}) {
 		t.Errorf("Fetch(): %v, want main at %s", got, first)
 	}
-	requests(t, srv, 2, "the first fetch")
+	requests(t, srv, 4, "asking what the remote is, where the ref is, for its history and its trees")
 	fetch(t, r, Ref{Branch: "main"})
 	requests(t, srv, 1, "an idle fetch")
 	if got := readFile(t, r, first, "a/lifecycle.yaml"); got != "v1" {
@@ -112,15 +113,15 @@ func TestRefs(t *testing.T) {
 		want   Revision
 		err    error
 	}{
-		"Default":      {"Without a ref it is the branch of HEAD.", Ref{}, Revision{"main", c2}, nil},
-		"Branch":       {"A branch is named by its short name.", Ref{Branch: "dev"}, Revision{"dev", c3}, nil},
-		"Tag":          {"A lightweight tag is its commit.", Ref{Tag: "v1.0.0"}, Revision{"v1.0.0", c1}, nil},
-		"AnnotatedTag": {"An annotated tag is peeled.", Ref{Tag: "latest"}, Revision{"latest", c3}, nil},
-		"SemVer":       {"The highest version in the range, with or without v.", Ref{SemVer: ">=1.0.0"}, Revision{"1.2.0", c2}, nil},
-		"Prerelease":   {"A prerelease counts if the range names one.", Ref{SemVer: ">=1.0.0-0"}, Revision{"v2.0.0-rc.1", c3}, nil},
-		"Name":         {"Any ref by its full name.", Ref{Name: "refs/pull/7/head"}, Revision{"refs/pull/7/head", c3}, nil},
-		"Commit":       {"A commit need be no tip.", Ref{Commit: c1, Branch: "main"}, Revision{"main", c1}, nil},
-		"Precedence":   {"Commit before name before semver before tag before branch.", Ref{Branch: "main", Tag: "v1.0.0", SemVer: "*", Name: "refs/pull/7/head"}, Revision{"refs/pull/7/head", c3}, nil},
+		"Default":      {"Without a ref it is the branch of HEAD.", Ref{}, Revision{Name: "main", Commit: c2}, nil},
+		"Branch":       {"A branch is named by its short name.", Ref{Branch: "dev"}, Revision{Name: "dev", Commit: c3}, nil},
+		"Tag":          {"A lightweight tag is its commit.", Ref{Tag: "v1.0.0"}, Revision{Name: "v1.0.0", Commit: c1}, nil},
+		"AnnotatedTag": {"An annotated tag is peeled.", Ref{Tag: "latest"}, Revision{Name: "latest", Commit: c3, Tag: repo.Git("rev-parse", "latest")}, nil},
+		"SemVer":       {"The highest version in the range, with or without v.", Ref{SemVer: ">=1.0.0"}, Revision{Name: "1.2.0", Commit: c2, Tag: repo.Git("rev-parse", "1.2.0")}, nil},
+		"Prerelease":   {"A prerelease counts if the range names one.", Ref{SemVer: ">=1.0.0-0"}, Revision{Name: "v2.0.0-rc.1", Commit: c3}, nil},
+		"Name":         {"Any ref by its full name.", Ref{Name: "refs/pull/7/head"}, Revision{Name: "refs/pull/7/head", Commit: c3}, nil},
+		"Commit":       {"A commit need be no tip.", Ref{Commit: c1, Branch: "main"}, Revision{Name: "main", Commit: c1}, nil},
+		"Precedence":   {"Commit before name before semver before tag before branch.", Ref{Branch: "main", Tag: "v1.0.0", SemVer: "*", Name: "refs/pull/7/head"}, Revision{Name: "refs/pull/7/head", Commit: c3}, nil},
 		"NoBranch":     {"A branch that does not exist is an error of its kind.", Ref{Branch: "gone"}, Revision{}, ErrRefNotFound},
 		"NoVersion":    {"So is a range without tags.", Ref{SemVer: ">9"}, Revision{}, ErrRefNotFound},
 		"NoCommit":     {"So is a commit the remote does not know.", Ref{Commit: strings.Repeat("ab", 20)}, Revision{}, ErrCommitNotFound},
@@ -190,11 +191,11 @@ func TestSecretsAreDemandedOfEveryHandleAndNeverShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newStore(t).Repository(Remote{repo.URL, auth}); err == nil {
+	if _, err := newStore(t).Repository(Remote{URL: repo.URL, Auth: auth}); err == nil {
 		t.Error("credentials were accepted for plain http")
 	}
 	s := newStore(t, AllowPlainHTTPCredentials())
-	r, err := s.Repository(Remote{repo.URL, auth})
+	r, err := s.Repository(Remote{URL: repo.URL, Auth: auth})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,10 +248,21 @@ func TestLesserServersServeAsWell(t *testing.T) {
 	cases := map[string]struct {
 		reason string
 		lessen func(*gittest.Server)
+		want   Mode
+		// requests are those of a fetch and a read in another process.
+		requests int
 	}{
-		"NoFilter":              {"Without partial clones everything is fetched.", (*gittest.Server).DisableFilter},
-		"NoUnadvertisedObjects": {"Files that cannot be asked for are fetched with all others.", (*gittest.Server).RefuseUnadvertisedWants},
-		"Neither":               {"Both at once.", func(s *gittest.Server) { s.DisableFilter(); s.RefuseUnadvertisedWants() }},
+		"VersionZero": {"A server of the former protocol sends all refs, and parts of the repository none the less.",
+			(*gittest.Server).SpeakVersionZero, Partial, 3},
+		"NoTreeFilter":          {"GitLab sends all trees with the commits.", (*gittest.Server).RefuseTreeFilter, Blobless, 3},
+		"NoFilter":              {"Without partial clones everything is fetched.", (*gittest.Server).DisableFilter, Full, 2},
+		"NoUnadvertisedObjects": {"Files that cannot be asked for are fetched with all others.", (*gittest.Server).RefuseUnadvertisedWants, Full, 2},
+		"Neither":               {"Both at once.", func(s *gittest.Server) { s.DisableFilter(); s.RefuseUnadvertisedWants() }, Full, 2},
+		"NothingAtAll": {"The least that a server can do.", func(s *gittest.Server) {
+			s.DisableFilter()
+			s.RefuseUnadvertisedWants()
+			s.SpeakVersionZero()
+		}, Full, 2},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -261,6 +273,9 @@ func TestLesserServersServeAsWell(t *testing.T) {
 			c2 := repo.Commit("main", "two", map[string]string{"a": "2"})
 			dir := t.TempDir()
 			r := open(t, storeIn(t, dir), repo.URL)
+			if got := r.Mode(); got != "" {
+				t.Errorf("%s\nthe mode is %q before anything is known", tc.reason, got)
+			}
 			if got := readFile(t, r, c1, "a"); got != "1" {
 				t.Errorf("%s\na of an older commit, before any fetch: %q", tc.reason, got)
 			}
@@ -275,7 +290,10 @@ func TestLesserServersServeAsWell(t *testing.T) {
 			if got := readFile(t, r, c3, "a"); got != "3" {
 				t.Errorf("%s\na is %q", tc.reason, got)
 			}
-			requests(t, srv, 2, "fetching and reading")
+			requests(t, srv, tc.requests, "fetching and reading")
+			if got := r.Mode(); got != tc.want {
+				t.Errorf("%s\nthe mode is %q, want %q", tc.reason, got, tc.want)
+			}
 		})
 	}
 }
@@ -315,6 +333,51 @@ func TestOneFetchServesAllWhoAskAtTheSameTime(t *testing.T) {
 	if n := srv.Traffic().Requests; n > callers {
 		t.Errorf("%d callers made %d requests", callers, n)
 	}
+}
+
+func TestWhoAsksAfterTheRemoteWasAskedHearsOfWhatWasPushedSince(t *testing.T) {
+	t.Parallel()
+	srv := gittest.New(t)
+	repo := srv.Create(t, "app")
+	repo.Commit("main", "one", map[string]string{"a": "1"})
+	s := newStore(t)
+	requests, fetches, proceed := 0, make(chan struct{}), make(chan struct{})
+	srv.Intercept(func(*http.Request) {
+		if requests++; requests == 3 { // after what the remote can do, and its refs
+			close(fetches)
+			<-proceed
+		}
+	})
+	first, second := make(chan Revision, 1), make(chan Revision, 1)
+	look := func(seen chan<- Revision) {
+		rev, err := open(t, s, repo.URL).Fetch(t.Context(), Ref{})
+		if err != nil {
+			t.Error(err)
+		}
+		seen <- rev
+	}
+	go look(first)
+	<-fetches
+	newer := repo.Commit("main", "two", map[string]string{"a": "2"})
+	flights := open(t, s, repo.URL).mirror.flights
+	waiting := func() (n int) {
+		flights.mu.Lock()
+		defer flights.mu.Unlock()
+		for _, fl := range flights.now {
+			n += fl.waiters
+		}
+		return n
+	}
+	before := waiting()
+	go look(second)
+	for waiting() == before {
+		runtime.Gosched()
+	}
+	close(proceed)
+	if rev := <-second; rev.Commit != newer {
+		t.Errorf("it hears of %s, and %s was pushed before it asked", rev.Commit, newer)
+	}
+	<-first
 }
 
 func TestARemoteThatDoesNotAnswerIsGivenUp(t *testing.T) {

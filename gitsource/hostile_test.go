@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +19,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/keptn/gitops/gitsource/gittest"
+	"github.com/keptn/gitops/outbound"
 )
 
 func TestAServerThatLiesAboutItsRefsIsAnErrorAndNoLoop(t *testing.T) {
@@ -99,7 +102,7 @@ func TestCredentialsDoNotFollowARedirectToAnotherHost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := newStore(t, AllowPlainHTTPCredentials()).Repository(Remote{front.URL + "/app.git", auth})
+		r, err := newStore(t, AllowPlainHTTPCredentials()).Repository(Remote{URL: front.URL + "/app.git", Auth: auth})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,6 +114,59 @@ func TestCredentialsDoNotFollowARedirectToAnotherHost(t *testing.T) {
 		if authorization != "" {
 			t.Errorf("the other host was shown %q", authorization)
 		}
+	}
+}
+
+func TestARemoteAtAnAddressThatIsNotAllowedIsNotAsked(t *testing.T) {
+	t.Parallel()
+	srv := gittest.New(t)
+	srv.Create(t, "app").Commit("main", "one", map[string]string{"a": "1"})
+	overSSH := newSSHServer(t)
+	guarded := newStore(t, Addresses(outbound.Addresses{}))
+	byHTTP, err := guarded.Repository(Remote{URL: srv.URL + "/app.git"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bySSH, err := overSSH.open(t, guarded, "/app.git", asItIs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range map[string]*Repository{"HTTP": byHTTP, "SSH": bySSH} {
+		_, err := r.Fetch(t.Context(), Ref{})
+		if !errors.Is(err, ErrForbidden) || errors.Is(err, ErrUnreachable) {
+			t.Errorf("%s: error %v, want ErrForbidden, which trying again does not help", name, err)
+		}
+	}
+	if n := srv.Traffic().Requests; n > 0 {
+		t.Errorf("the server was asked %d times", n)
+	}
+}
+
+func TestThisMachinesOwnRepositoriesAreReadOnlyIfThatIsAllowed(t *testing.T) {
+	t.Parallel()
+	repo := gittest.New(t).Create(t, "app")
+	head := repo.Commit("main", "one", map[string]string{"a": "1"})
+	careful, err := NewStore(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	relative, err := filepath.Rel(here, repo.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, url := range map[string]string{
+		"Path": repo.Dir, "Relative": relative, "File": "file://" + repo.Dir, "Host": "file://localhost" + repo.Dir, "Upper": "FILE://" + repo.Dir,
+	} {
+		if _, err := careful.Repository(Remote{URL: url}); !errors.Is(err, ErrLocal) || !strings.Contains(err.Error(), "--allow-local-repositories") {
+			t.Errorf("%s: error %v, want ErrLocal with the name of the flag", name, err)
+		}
+	}
+	if rev := fetch(t, open(t, newStore(t), "file://"+repo.Dir), Ref{}); rev.Commit != head {
+		t.Errorf("where it is allowed: %v", rev)
 	}
 }
 
@@ -129,7 +185,7 @@ func TestACertificateOfOnesOwnIsTrustedByItsCAOnly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := newStore(t).Repository(Remote{url, auth})
+		r, err := newStore(t).Repository(Remote{URL: url, Auth: auth})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,11 +211,25 @@ func TestRepositoriesThatRestComeBackWithTheNextUse(t *testing.T) {
 	}))
 	first := open(t, s, repo.URL)
 	fetch(t, first, Ref{})
-	for i := range maxOpen + 1 {
-		fetch(t, open(t, s, srv.Fork(t, fmt.Sprint("fork", i), repo.Dir).URL), Ref{})
+	others := make([]*Repository, maxAwake+1)
+	for i := range others {
+		others[i] = open(t, s, srv.Fork(t, fmt.Sprint("fork", i), repo.Dir).URL)
+		fetch(t, others[i], Ref{})
 	}
-	if got := readFile(t, first, head, "a"); got != "1" {
-		t.Errorf("a is %q", got)
+	if slices.Contains(s.awake, first.mirror) {
+		t.Error("the one that was used the longest time ago is not at rest")
+	}
+	for _, r := range append(others, first) {
+		if got := readFile(t, r, head, "a"); got != "1" {
+			t.Errorf("a is %q", got)
+		}
+	}
+	if len(s.awake) != maxAwake || s.awake[maxAwake-1] != first.mirror {
+		t.Errorf("%d repositories have files open after they were read, want the last %d", len(s.awake), maxAwake)
+	}
+	fetch(t, others[0], Ref{})
+	if slices.Contains(s.awake, others[0].mirror) {
+		t.Error("a look at a remote where nothing happened wakes a repository")
 	}
 }
 
@@ -226,4 +296,12 @@ func TestWhatOneRefLearnsIsNotForgottenForAnother(t *testing.T) {
 	if !slices.Contains(m.tips(), at(1)) || len(m.tips()) > maxTips {
 		t.Errorf("tips: %v", m.tips())
 	}
+}
+
+// serve runs a handler until the test ends.
+func serve(t testing.TB, h http.Handler) string {
+	t.Helper()
+	srv := httptest.NewServer(h)
+	t.Cleanup(srv.Close)
+	return srv.URL
 }

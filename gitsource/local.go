@@ -3,7 +3,10 @@ package gitsource
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 
 	git "github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
@@ -24,6 +27,9 @@ func (l *local) open() (*filesystem.Storage, error) {
 	if errors.Is(err, git.ErrRepositoryNotExists) {
 		return nil, fmt.Errorf("%w: %s is no Git repository", ErrNotFound, l.path)
 	}
+	if errors.Is(err, git.ErrUnknownExtension) && strings.Contains(err.Error(), "objectformat") {
+		return nil, fmt.Errorf("%w: %s has an object format of its own", ErrObjectFormat, l.path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the Git repository %s: %w", l.path, err)
 	}
@@ -41,14 +47,17 @@ func (l *local) refs() (refs, error) {
 		return refs{}, err
 	}
 	defer func() { _ = s.Close() }() // nothing was written
-	all := refs{at: map[string]plumbing.Hash{}}
+	all := refs{at: map[string]plumbing.Hash{}, tags: map[string]plumbing.Hash{}}
 	iter, err := s.IterReferences()
 	if err != nil {
 		return refs{}, err
 	}
 	err = iter.ForEach(func(ref *plumbing.Reference) error {
 		if ref.Type() == plumbing.HashReference {
-			all.at[ref.Name().String()] = peel(s, ref.Hash())
+			name, commit := ref.Name().String(), peel(s, ref.Hash())
+			if all.at[name] = commit; commit != ref.Hash() {
+				all.tags[name] = ref.Hash()
+			}
 		}
 		return nil
 	})
@@ -84,10 +93,31 @@ func peel(s storer.EncodedObjectStorer, h plumbing.Hash) plumbing.Hash {
 
 // shallow are the commits at which a shallow clone breaks off.
 func (l *local) shallow() ([]plumbing.Hash, error) {
+	if l.isWhole() {
+		return nil, nil
+	}
 	s, err := l.open()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = s.Close() }()
 	return s.Shallow()
+}
+
+// isWhole says whether the repository is plainly no shallow clone: all but those have no
+// file of that name. Of a linked work tree it is not said here.
+func (l *local) isWhole() bool {
+	dir := filepath.Join(l.path, ".git")
+	switch info, err := os.Stat(dir); {
+	case errors.Is(err, fs.ErrNotExist):
+		dir = l.path
+	case err != nil || !info.IsDir():
+		return false
+	}
+	for _, name := range []string{"shallow", "commondir"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			return false
+		}
+	}
+	return true
 }

@@ -4,7 +4,9 @@ import (
 	"container/heap"
 	"context"
 	"errors"
+	"fmt"
 	"iter"
+	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
 )
@@ -67,12 +69,13 @@ func (r *Repository) log(ctx context.Context, o LogOptions, yield func(node) boo
 }
 
 func (r *Repository) filter(ctx context.Context, v view, paths []string, next func() (*visit, error), yield func(node) bool) error {
-	wanted := newPathFilter(v, paths)
+	coming := &lookahead{next: next}
+	wanted := newPathFilter(v, paths, coming)
 	for {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		c, err := next()
+		c, err := coming.pop()
 		if err != nil || c == nil {
 			return err
 		}
@@ -87,6 +90,31 @@ func (r *Repository) filter(ctx context.Context, v view, paths []string, next fu
 			return nil
 		}
 	}
+}
+
+// lookedUp is how far back a commit is looked for whose name is abbreviated.
+const lookedUp = 1000
+
+// Lookup is the full name of a commit: of any that the repository has where it is given
+// in full, else of the newest of the last 1000 commits up to tip whose name begins so.
+// It returns [ErrCommitNotFound] where there is none.
+func (r *Repository) Lookup(ctx context.Context, tip, name string) (string, error) {
+	if _, err := parseCommit(name); err == nil {
+		c, err := r.Commit(ctx, name)
+		if err != nil {
+			return "", err
+		}
+		return c.SHA, nil
+	}
+	for c, err := range r.Log(ctx, LogOptions{From: tip, Limit: lookedUp}) {
+		if err != nil {
+			return "", err
+		}
+		if strings.HasPrefix(c.SHA, name) {
+			return c.SHA, nil
+		}
+	}
+	return "", fmt.Errorf("%w: %s", ErrCommitNotFound, name)
 }
 
 // IsAncestor tells whether descendant can reach ancestor; a commit reaches itself. What
@@ -148,7 +176,6 @@ func (w *walk) push(h plumbing.Hash, excluded bool) error {
 	if err != nil {
 		return err
 	}
-	n.object.PGPSignature, n.object.MergeTag = "", ""
 	v := &visit{node: n, excluded: excluded, queued: true}
 	w.seen[h] = v
 	heap.Push(&w.queue, v)
@@ -274,7 +301,7 @@ type newestFirst []*visit
 
 func (q newestFirst) Len() int { return len(q) }
 func (q newestFirst) Less(i, j int) bool {
-	return q[i].object.Committer.When.After(q[j].object.Committer.When)
+	return q[i].Committer.Seconds > q[j].Committer.Seconds
 }
 func (q newestFirst) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
 

@@ -1,10 +1,10 @@
 package gitsource
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +15,8 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/keptn/gitops/gitsource/internal/packs"
+	"github.com/keptn/gitops/gitsource/internal/recent"
+	"github.com/keptn/gitops/gitsource/internal/wire"
 )
 
 // stateFile holds a mirror's state, beside its objects.
@@ -24,27 +26,35 @@ const stateFile = "keptn.json"
 const maxTips = 32
 
 // A mirror is what all handles to one URL share: the objects fetched, and what is
-// known about the remote. Whatever is here is whole, in that with a commit come its
-// history and all their trees; only files may be missing.
+// known about the remote. With a commit its whole history is here. Trees and files may be
+// missing, and are fetched by their names when they are needed, see [Mode]: trees only in
+// a partial mirror, files in all but a full one.
 type mirror struct {
 	store *Store
 	name  string // of the directory
 	local *local // set for a repository that is read in place
 	db    *packs.DB
 
-	last    time.Time           // of use; the store's lock guards it
 	gate    *semaphore.Weighted // held by the one that fetches
 	flights flights
 	notes   *semaphore.Weighted // held by the one that appends notes
+
+	commits *commitMemory
+	paths   *pathMemory
 
 	mu         sync.Mutex
 	opened     bool
 	state      state
 	generation int // how often the objects were thrown away
-	admitted   map[identity]bool
+	// admitted has the credentials that the remote takes, and what it says of itself to
+	// them; nil over SSH.
+	admitted map[identity]*wire.Known
 	// complete are commits known to be whole, tooLarge files over the limit; both only
 	// spare work, and are forgotten when they become many.
-	complete, tooLarge map[plumbing.Hash]bool
+	complete map[plumbing.Hash]bool
+	tooLarge map[plumbing.Hash]*largeFile
+	// gone are commits that the remote lately did not have, and when.
+	gone map[plumbing.Hash]time.Time
 }
 
 // state is what a mirror remembers across processes.
@@ -55,8 +65,21 @@ type state struct {
 	Tips []tip `json:"tips"`
 	// Shallow are the commits at which the remote's own history breaks off.
 	Shallow []string `json:"shallow,omitempty"`
-	// Unfiltered says that files cannot be fetched one by one, so that all are fetched.
-	Unfiltered bool `json:"unfiltered,omitempty"`
+	// Remote is what the remote said of itself, whoever asked.
+	Remote *wire.Known `json:"remote,omitempty"`
+	// Mode is how it is fetched, as far as that is known.
+	Mode Mode `json:"mode,omitempty"`
+}
+
+// sound tells whether a state is one that could have been written.
+func (s state) sound() bool {
+	commits := slices.Clone(s.Shallow)
+	for _, t := range s.Tips {
+		commits = append(commits, t.Commit)
+	}
+	strange := slices.ContainsFunc(commits, func(name string) bool { return !plumbing.IsHash(name) })
+	return !strange && (s.Remote == nil || s.Remote.V2 != nil) &&
+		slices.Contains([]Mode{"", Partial, Blobless, Full}, s.Mode)
 }
 
 // A tip is a commit that was fetched, and the name of its revision; "" if it was asked
@@ -69,8 +92,9 @@ type tip struct {
 func newMirror(s *Store, l location) *mirror {
 	m := &mirror{
 		store: s, name: l.directory(), gate: semaphore.NewWeighted(1), notes: semaphore.NewWeighted(1), flights: newFlights(),
-		state: state{URL: l.String()}, admitted: map[identity]bool{},
-		complete: map[plumbing.Hash]bool{}, tooLarge: map[plumbing.Hash]bool{},
+		commits: recent.New[plumbing.Hash, *packs.Commit](commitsInMemory), paths: recent.New[treePath, entry](pathsInMemory),
+		state: state{URL: l.String()}, admitted: map[identity]*wire.Known{},
+		complete: map[plumbing.Hash]bool{}, tooLarge: map[plumbing.Hash]*largeFile{}, gone: map[plumbing.Hash]time.Time{},
 	}
 	if l.local() {
 		m.local = &local{path: l.endpoint.Path}
@@ -81,25 +105,47 @@ func newMirror(s *Store, l location) *mirror {
 
 func (m *mirror) dir() string { return filepath.Join(m.store.dir, m.name) }
 
-// objects opens the mirror's objects when they are first needed. A state that cannot
-// be read only costs a larger fetch.
+// objects are the mirror's, to be read and added to.
 func (m *mirror) objects() (*packs.DB, error) {
+	if err := m.open(); err != nil {
+		return nil, err
+	}
+	m.store.wake(m)
+	return m.db, nil
+}
+
+// open reads the state when the mirror is first used. One that cannot be read only costs a
+// larger fetch.
+func (m *mirror) open() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.local != nil || m.opened {
-		return m.db, nil
+		return nil
 	}
 	db, err := packs.Open(m.dir())
 	if err != nil {
-		return nil, fmt.Errorf("opening the Git store: %w", err)
+		return fmt.Errorf("opening the Git store: %w", err)
 	}
-	saved := state{}
-	if b, err := os.ReadFile(filepath.Join(m.dir(), stateFile)); err == nil && json.Unmarshal(b, &saved) == nil {
-		saved.URL = m.state.URL
-		m.state = saved
+	if b, err := os.ReadFile(filepath.Join(m.dir(), stateFile)); err == nil {
+		m.recall(b)
 	}
 	m.db, m.opened = db, true
-	return db, nil
+	return nil
+}
+
+// recall reads the state that a process left behind. One that cannot be read is forgotten.
+func (m *mirror) recall(text []byte) {
+	saved := state{}
+	err := json.Unmarshal(text, &saved)
+	if err == nil && !saved.sound() {
+		err = errors.New("it holds what was never written")
+	}
+	if err != nil {
+		m.store.repaired(m.state.URL, fmt.Errorf("%s is damaged: %w", stateFile, err))
+		return
+	}
+	saved.URL = m.state.URL
+	m.state = saved
 }
 
 // update changes the state, on disk as well.
@@ -112,10 +158,22 @@ func (m *mirror) update(change func(*state)) error {
 		return err
 	}
 	tmp := filepath.Join(m.dir(), stateFile+".tmp")
-	if err := os.WriteFile(tmp, b, 0o644); err != nil {
-		return err
+	err = os.WriteFile(tmp, b, 0o644)
+	if err == nil {
+		err = os.Rename(tmp, filepath.Join(m.dir(), stateFile))
 	}
-	return os.Rename(tmp, filepath.Join(m.dir(), stateFile))
+	if err != nil {
+		return errors.Join(fmt.Errorf("remembering what was fetched: %w", packs.Fault(err)), gone(os.Remove(tmp)))
+	}
+	return nil
+}
+
+// gone is an error of removing a file, nil if there is none to remove.
+func gone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // remember notes commits that were fetched, in the place of what their ref was at
@@ -176,10 +234,20 @@ func (m *mirror) reset() error {
 	m.generation++
 	clear(m.complete)
 	m.mu.Unlock()
+	m.forget()
 	if err := db.Reset(); err != nil {
 		return fmt.Errorf("rebuilding the Git store: %w", err)
 	}
 	return m.update(func(s *state) { s.Tips, s.Shallow = nil, nil })
+}
+
+// repair throws the objects away because they are damaged, or because they have outgrown
+// their room. The caller holds the gate.
+func (m *mirror) repair(damage error) error {
+	if !errors.Is(damage, errFull) {
+		m.store.repaired(m.snapshot().URL, damage)
+	}
+	return m.reset()
 }
 
 // generationNow changes whenever the objects are thrown away.
@@ -189,113 +257,86 @@ func (m *mirror) generationNow() int {
 	return m.generation
 }
 
-// admit notes whether the remote accepted these credentials.
-func (m *mirror) admit(id identity, accepted bool) {
+// maxRemembered bounds what is remembered beside the objects, of each kind. All of it
+// only spares work, and is forgotten when it becomes much.
+const maxRemembered = 1024
+
+// admit notes that the remote accepted these credentials, and what it said of itself.
+func (m *mirror) admit(id identity, known *wire.Known) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if accepted {
-		m.admitted[id] = true
-		return
+	if _, ok := m.admitted[id]; !ok && len(m.admitted) >= maxRemembered {
+		clear(m.admitted)
 	}
+	m.admitted[id] = known
+}
+
+// dismiss notes that the remote does not accept them, or not any longer.
+func (m *mirror) dismiss(id identity) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	delete(m.admitted, id)
 }
 
-func (m *mirror) isAdmitted(id identity) bool {
+// isAdmitted tells whether the remote accepted these credentials, and what it said then.
+func (m *mirror) isAdmitted(id identity) (known *wire.Known, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.admitted[id]
+	known, ok = m.admitted[id]
+	return known, ok
 }
 
-// markTooLarge remembers a file not to ask for again; isTooLarge tells.
-func (m *mirror) markTooLarge(h plumbing.Hash) { m.mark(m.tooLarge, h) }
+// goneFor is how long a commit counts as gone that the remote did not have.
+const goneFor = time.Minute
 
-func (m *mirror) isTooLarge(h plumbing.Hash) bool { return m.marked(m.tooLarge, h) }
+// markGone remembers a commit not to ask for at each look; isGone tells for a while.
+func (m *mirror) markGone(h plumbing.Hash) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.gone) >= maxRemembered {
+		clear(m.gone)
+	}
+	m.gone[h] = m.store.now()
+}
+
+func (m *mirror) isGone(h plumbing.Hash) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at, ok := m.gone[h]
+	return ok && m.store.now().Sub(at) < goneFor
+}
+
+// hasNews forgets which commits the remote did not have.
+func (m *mirror) hasNews() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.gone)
+}
 
 // markComplete remembers a commit that is whole; isComplete tells.
-func (m *mirror) markComplete(h plumbing.Hash) { m.mark(m.complete, h) }
-
-func (m *mirror) isComplete(h plumbing.Hash) bool { return m.marked(m.complete, h) }
-
-func (m *mirror) mark(set map[plumbing.Hash]bool, h plumbing.Hash) {
+func (m *mirror) markComplete(h plumbing.Hash) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	const most = 1024
-	if len(set) >= most {
-		clear(set)
+	if len(m.complete) >= maxRemembered {
+		clear(m.complete)
 	}
-	set[h] = true
+	m.complete[h] = true
 }
 
-func (m *mirror) marked(set map[plumbing.Hash]bool, h plumbing.Hash) bool {
+func (m *mirror) isComplete(h plumbing.Hash) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return set[h]
+	return m.complete[h]
 }
 
 // rest closes the files that are open and forgets the objects in memory; they come
 // back with the next use.
 func (m *mirror) rest() error {
+	m.forget()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.db == nil {
 		return nil
 	}
 	return m.db.Close()
-}
-
-// flights lets callers who want the same thing at the same time share one answer.
-type flights struct {
-	mu  *sync.Mutex
-	now map[string]*flight
-}
-
-type flight struct {
-	waiters  int
-	cancel   context.CancelFunc
-	done     chan struct{}
-	revision Revision
-	err      error
-}
-
-func newFlights() flights { return flights{mu: &sync.Mutex{}, now: map[string]*flight{}} }
-
-// share runs f, or waits for a run of the same key. f goes on while anyone waits:
-// its context ends when the last of them leaves.
-func (fs flights) share(ctx context.Context, key string, f func(context.Context) (Revision, error)) (Revision, error) {
-	fs.mu.Lock()
-	fl, ok := fs.now[key]
-	if !ok {
-		shared, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		fl = &flight{cancel: cancel, done: make(chan struct{})}
-		fs.now[key] = fl
-		go func() {
-			fl.revision, fl.err = f(shared)
-			fs.leave(key, fl, true)
-			close(fl.done)
-		}()
-	}
-	fl.waiters++
-	fs.mu.Unlock()
-
-	select {
-	case <-fl.done:
-		return fl.revision, fl.err
-	case <-ctx.Done():
-		fs.leave(key, fl, false)
-		return Revision{}, context.Cause(ctx)
-	}
-}
-
-// leave ends a flight that has landed, or that nobody waits for any longer.
-func (fs flights) leave(key string, fl *flight, landed bool) {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	fl.waiters--
-	if !landed && fl.waiters > 0 {
-		return
-	}
-	if fs.now[key] == fl {
-		delete(fs.now, key)
-	}
-	fl.cancel()
 }

@@ -187,20 +187,11 @@ func (v view) addNotes(tree *noteTree, lines map[string][]string) (*objectSet, e
 
 // fetchNotes fetches the notes of commits that are not here, in one request.
 func (v view) fetchNotes(tree *noteTree, commits []string) error {
-	var missing []plumbing.Hash
+	var blobs []plumbing.Hash
 	for _, commit := range commits {
-		for _, blob := range tree.notes[commit] {
-			if found, err := v.has(blob); err != nil {
-				return err
-			} else if !found {
-				missing = append(missing, blob)
-			}
-		}
+		blobs = append(blobs, tree.notes[commit]...)
 	}
-	if len(missing) == 0 {
-		return nil
-	}
-	return v.r.fetchBlobs(v.ctx, v.root, unique(missing), nil)
+	return v.fetchMissing(blobs, nil)
 }
 
 // noteLines reads a note, which is one blob, or several if a tree has it under more

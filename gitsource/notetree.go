@@ -2,7 +2,6 @@ package gitsource
 
 import (
 	"bytes"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -25,12 +24,10 @@ type noteTree struct {
 	others map[string]entry
 	// trees are the trees read, which the remote therefore has.
 	trees map[plumbing.Hash]bool
-	// looked counts the entries read.
-	looked int
 }
 
-// maxNotes bounds the notes of one ref, for all of them are in memory when some are
-// added.
+// maxNotes bounds the notes of one ref, for the names of all of them are in memory at
+// once.
 const maxNotes = 1_000_000
 
 func newNoteTree() *noteTree {
@@ -39,43 +36,73 @@ func newNoteTree() *noteTree {
 
 // notes reads the notes at the view's root.
 func (v view) notes() (*noteTree, error) {
-	c, err := v.commit(v.root)
-	if err != nil {
-		return nil, err
-	}
 	t := newNoteTree()
-	return t, v.addNoteTree(t, "", c.tree)
+	return t, v.walkNotes(noteVisitor{
+		read:  func(tree plumbing.Hash) { t.trees[tree] = true },
+		note:  func(commit string, blob plumbing.Hash) { t.notes[commit] = append(t.notes[commit], blob) },
+		other: func(path string, e entry) { t.others[path] = e },
+	})
 }
 
-func (v view) addNoteTree(t *noteTree, folder string, tree plumbing.Hash) error {
-	entries, err := v.tree(tree)
+// A noteVisitor is told what there is in a tree of notes.
+type noteVisitor struct {
+	// read is called for each tree that is read, note for each blob of a commit's note,
+	// and other for what is no note.
+	read  func(tree plumbing.Hash)
+	note  func(commit string, blob plumbing.Hash)
+	other func(path string, e entry)
+}
+
+// walkNotes visits the notes at the view's root, in the order of their paths.
+func (v view) walkNotes(visitor noteVisitor) error {
+	c, err := v.commit(v.root)
 	if err != nil {
 		return err
 	}
-	t.trees[tree] = true
+	if err := v.fetchBelow(true, c.Tree); err != nil {
+		return err
+	}
+	w := noteWalk{view: v, noteVisitor: visitor}
+	return w.folder("", "", c.Tree)
+}
+
+// A noteWalk goes through a tree of notes.
+type noteWalk struct {
+	view
+	noteVisitor
+	// looked counts the entries read.
+	looked int
+}
+
+// folder visits what is in a folder; digits are its path without the slashes.
+func (w *noteWalk) folder(at, digits string, tree plumbing.Hash) error {
+	entries, err := w.tree(tree)
+	if err != nil {
+		return err
+	}
+	w.read(tree)
 	for _, e := range entries {
-		if err := v.addNote(t, below(folder, e.name), e); err != nil {
+		if err := w.entry(at, digits, e); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// addNote adds what is at a path: a folder of notes, a note, or something else.
-func (v view) addNote(t *noteTree, p string, e entry) error {
-	if t.looked++; t.looked > maxNotes {
+// entry visits what is in a folder: a folder of notes, a note, or something else.
+func (w *noteWalk) entry(at, digits string, e entry) error {
+	if w.looked++; w.looked > maxNotes {
 		return fmt.Errorf("%w: more than %d notes", ErrTooLarge, maxNotes)
 	}
-	name := strings.ToLower(strings.ReplaceAll(p, "/", ""))
-	_, err := hex.DecodeString(name)
-	isFolder := e.mode == filemode.Dir
-	switch {
-	case err == nil && isFolder && len(e.name) == 2 && len(name) < 40:
-		return v.addNoteTree(t, p, e.hash)
-	case err == nil && !isFolder && len(name) == 40:
-		t.notes[name] = append(t.notes[name], e.hash)
+	isFolder, isFile := e.mode == filemode.Dir, writable(e.mode)
+	named := strings.Trim(e.name, "0123456789abcdefABCDEF") == ""
+	switch length := len(digits) + len(e.name); {
+	case named && isFolder && len(e.name) == 2 && length < 40:
+		return w.folder(below(at, e.name), digits+e.name, e.hash)
+	case named && isFile && length == 40:
+		w.note(strings.ToLower(digits+e.name), e.hash)
 	default:
-		t.others[p] = e
+		w.other(below(at, e.name), e)
 	}
 	return nil
 }

@@ -1,6 +1,10 @@
 package gitsource
 
-import "time"
+import (
+	"time"
+
+	"github.com/keptn/gitops/outbound"
+)
 
 // An Option changes a [Store]. Without options a Store is usable as it is.
 type Option func(*options)
@@ -12,8 +16,11 @@ type options struct {
 	maxFileBytes       int64
 	timeout            time.Duration
 	plainCredentials   bool
+	local              bool
+	addresses          outbound.Addresses
 	name, email        string
 	now                func() time.Time
+	repaired           func(url string, damage error)
 }
 
 func defaults() options {
@@ -23,9 +30,11 @@ func defaults() options {
 		maxFetchBytes:      1 << 30,
 		maxFileBytes:       10 << 20,
 		timeout:            5 * time.Minute,
+		addresses:          outbound.Anywhere(),
 		name:               "keptn",
 		email:              "keptn@users.noreply.github.com",
 		now:                time.Now,
+		repaired:           func(string, error) {},
 	}
 }
 
@@ -54,6 +63,16 @@ func Timeout(d time.Duration) Option { return func(o *options) { o.timeout = d }
 // [Remote] that would is refused.
 func AllowPlainHTTPCredentials() Option { return func(o *options) { o.plainCredentials = true } }
 
+// AllowLocalRepositories lets remotes be folders of this machine, by file:// URLs or
+// plain paths. By default they yield [ErrLocal], for whoever chooses the URL would read what
+// this process can read. It is read where it is, with the repositories that its
+// objects/info/alternates names.
+func AllowLocalRepositories() Option { return func(o *options) { o.local = true } }
+
+// Addresses says which addresses remotes, and proxies, may have; others yield
+// [outbound.ErrForbidden]. The default is [outbound.Anywhere].
+func Addresses(a outbound.Addresses) Option { return func(o *options) { o.addresses = a } }
+
 // Identity is who commits notes, and proposals without an author. The default is keptn.
 func Identity(name, email string) Option {
 	return func(o *options) { o.name, o.email = name, email }
@@ -62,3 +81,9 @@ func Identity(name, email string) Option {
 // Clock tells the time of notes, and which repository was used last. The default is
 // time.Now.
 func Clock(now func() time.Time) Option { return func(o *options) { o.now = now } }
+
+// OnRepair is told of each repository whose files are found damaged or gone, before they are
+// fetched again. By default nobody is. The function may be called by several goroutines.
+func OnRepair(f func(url string, damage error)) Option {
+	return func(o *options) { o.repaired = f }
+}

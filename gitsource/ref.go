@@ -2,14 +2,17 @@ package gitsource
 
 import (
 	"cmp"
+	"encoding/hex"
 	"fmt"
+	"maps"
 	"regexp"
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
-	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+
+	"github.com/keptn/gitops/gitname"
+	"github.com/keptn/gitops/gitsource/internal/wire"
 )
 
 // A Ref says which commit of a repository is meant. If several fields are set the
@@ -36,7 +39,13 @@ type Revision struct {
 	Name string
 	// Commit is the full object name.
 	Commit string
+	// Tag is the full object name of the annotated tag that leads to the commit; empty
+	// where it was found otherwise.
+	Tag string
 }
+
+// tagPrefix begins the full names of tags.
+const tagPrefix = "refs/tags/"
 
 // String writes the revision as Flux does: main@sha1:<commit>, or sha1:<commit>
 // without a name.
@@ -59,11 +68,9 @@ func ParseRevision(s string) (Revision, error) {
 	return Revision{Name: m[1] + m[2], Commit: m[3]}, nil
 }
 
-var commitName = regexp.MustCompile(`^[0-9a-f]{40}$`)
-
 // parseCommit reads a full object name.
 func parseCommit(s string) (plumbing.Hash, error) {
-	if !commitName.MatchString(s) {
+	if len(s) != hex.EncodedLen(len(plumbing.Hash{})) || !gitname.IsCommit(s) {
 		return plumbing.ZeroHash, fmt.Errorf("commit %q: want 40 hexadecimal digits", s)
 	}
 	return plumbing.NewHash(s), nil
@@ -73,35 +80,44 @@ func parseCommit(s string) (plumbing.Hash, error) {
 type refs struct {
 	// at maps full names to commits; annotated tags are peeled.
 	at map[string]plumbing.Hash
+	// tags maps full names to the annotated tags that at leads past.
+	tags map[string]plumbing.Hash
 	// head is the full name of the branch HEAD points at, or "HEAD" if it is detached.
 	head string
 }
 
-// advertisedRefs reads refs from what a remote advertises.
-func advertisedRefs(adv *packp.AdvRefs) refs {
-	r := refs{at: make(map[string]plumbing.Hash, len(adv.References)+1)}
-	for name, hash := range adv.References {
+// refsOf are the refs of a remote.
+func refsOf(said wire.Refs) refs {
+	r := refs{at: maps.Clone(said.At), tags: make(map[string]plumbing.Hash, len(said.Peeled)), head: said.Head}
+	if r.at == nil {
+		r.at = map[string]plumbing.Hash{}
+	}
+	for name, hash := range said.Peeled {
+		r.tags[name] = said.At[name]
 		r.at[name] = hash
 	}
-	for name, hash := range adv.Peeled {
-		r.at[name] = hash
-	}
-	if adv.Head == nil {
-		return r
-	}
-	r.head = "HEAD"
-	r.at["HEAD"] = *adv.Head
-	for _, usual := range []string{"refs/heads/master", "refs/heads/main"} {
-		if r.at[usual] == *adv.Head { // old servers do not say where HEAD points
-			r.head = usual
-		}
-	}
-	for _, symref := range adv.Capabilities.Get(capability.SymRef) {
-		if target, ok := strings.CutPrefix(symref, "HEAD:"); ok {
-			r.head = target
-		}
+	if _, ok := r.at["HEAD"]; ok && r.head == "" {
+		r.head = "HEAD"
 	}
 	return r
+}
+
+// prefixes are how the names begin of the refs that may be meant. HEAD is always asked
+// for, so that a ref that is not there is told from a repository without any.
+func (r Ref) prefixes() []string {
+	switch {
+	case r.Commit != "":
+		return []string{"HEAD"}
+	case r.Name != "":
+		return []string{"HEAD", r.Name}
+	case r.SemVer != "":
+		return []string{"HEAD", "refs/tags/"}
+	case r.Tag != "":
+		return []string{"HEAD", "refs/tags/" + r.Tag}
+	case r.Branch != "":
+		return []string{"HEAD", "refs/heads/" + r.Branch}
+	}
+	return []string{"HEAD"}
 }
 
 // resolve finds the commit that ref means.
@@ -115,11 +131,14 @@ func (r refs) resolve(ref Ref) (Revision, error) {
 	case ref.SemVer != "":
 		return r.highest(ref.SemVer)
 	case ref.Tag != "":
-		return r.find("refs/tags/"+ref.Tag, ref.Tag)
+		return r.find(tagPrefix+ref.Tag, ref.Tag)
 	case ref.Branch != "":
 		return r.find("refs/heads/"+ref.Branch, ref.Branch)
-	case r.head == "":
+	case r.head == "" || r.at[r.head].IsZero() && r.at["HEAD"].IsZero():
 		return Revision{}, fmt.Errorf("%w: HEAD points at no branch with commits; name a branch", ErrRefNotFound)
+	}
+	if hash, ok := r.at["HEAD"]; ok {
+		return Revision{Name: strings.TrimPrefix(r.head, "refs/heads/"), Commit: hash.String()}, nil
 	}
 	return r.find(r.head, strings.TrimPrefix(r.head, "refs/heads/"))
 }
@@ -129,7 +148,11 @@ func (r refs) find(full, name string) (Revision, error) {
 	if !ok {
 		return Revision{}, fmt.Errorf("%w: there is no %s", ErrRefNotFound, full)
 	}
-	return Revision{Name: name, Commit: hash.String()}, nil
+	rev := Revision{Name: name, Commit: hash.String()}
+	if tag, annotated := r.tags[full]; annotated {
+		rev.Tag = tag.String()
+	}
+	return rev, nil
 }
 
 // highest finds the tag with the highest version in the range. Of tags with one
@@ -142,7 +165,7 @@ func (r refs) highest(constraint string) (Revision, error) {
 	var best *semver.Version
 	var name string
 	for full := range r.at {
-		tag, ok := strings.CutPrefix(full, "refs/tags/")
+		tag, ok := strings.CutPrefix(full, tagPrefix)
 		if !ok {
 			continue
 		}
@@ -157,14 +180,14 @@ func (r refs) highest(constraint string) (Revision, error) {
 	if best == nil {
 		return Revision{}, fmt.Errorf("%w: no tag is in the semver range %q", ErrRefNotFound, constraint)
 	}
-	return r.find("refs/tags/"+name, name)
+	return r.find(tagPrefix+name, name)
 }
 
 // branchesAndTags are the commits that together reach all there is to fetch.
 func (r refs) branchesAndTags() []plumbing.Hash {
 	var tips []plumbing.Hash
 	for name, hash := range r.at {
-		if strings.HasPrefix(name, "refs/heads/") || strings.HasPrefix(name, "refs/tags/") {
+		if strings.HasPrefix(name, "refs/heads/") || strings.HasPrefix(name, tagPrefix) {
 			tips = append(tips, hash)
 		}
 	}

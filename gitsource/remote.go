@@ -20,6 +20,9 @@ type Remote struct {
 	URL string
 	// Auth is made by [AuthFromSecret]; the zero value is for public repositories.
 	Auth Auth
+	// Proxy is made by [ProxyFromSecret]; the zero value is for none, or for the one of
+	// the environment over HTTP.
+	Proxy Proxy
 }
 
 // PublicURL is a repository's URL without user and password, in one spelling for all
@@ -37,6 +40,7 @@ func PublicURL(rawURL string) (string, error) {
 type location struct {
 	endpoint       transport.Endpoint
 	user, password string
+	way            string // to it, if it is one of the user's own; see Proxy.way
 }
 
 // locate parses a URL. Its errors do not repeat it, for it may hold a password.
@@ -77,12 +81,17 @@ func (l location) local() bool { return l.endpoint.Protocol == "file" }
 func (l location) ssh() bool { return l.endpoint.Protocol == "ssh" }
 
 // key is the same for all spellings of one repository's URL. The user of an SSH URL
-// belongs to it, for it can choose the repository.
+// belongs to it, for it can choose the repository, and so does a way of one's own, at
+// whose end there may be another server.
 func (l location) key() string {
+	key := l.String()
 	if l.ssh() {
-		return url.PathEscape(l.user) + "@" + l.String()
+		key = url.PathEscape(l.user) + "@" + key
 	}
-	return l.String()
+	if l.way != "" {
+		key += " " + l.way
+	}
+	return key
 }
 
 // directory is the name of the folder where the repository is kept.

@@ -37,6 +37,16 @@ func TestADamagedStoreRepairsItself(t *testing.T) {
 		}
 		return os.Truncate(f, info.Size()/2)
 	}
+	flip := func(f string) error { // bytes all over the file
+		content, err := os.ReadFile(f)
+		for i := 30; i < len(content); i += 50 {
+			content[i] ^= 0x10
+		}
+		return errors.Join(err, os.WriteFile(f, content, 0o644))
+	}
+	write := func(text string) func(string) error {
+		return func(f string) error { return os.WriteFile(f, []byte(text), 0o644) }
+	}
 	cases := map[string]struct {
 		reason string
 		spoil  func(t *testing.T, dir string)
@@ -49,6 +59,11 @@ func TestADamagedStoreRepairsItself(t *testing.T) {
 		"IndexTruncated":  {"The power went while it was written.", pattern("objects/pack/*.idx", half)},
 		"StateUnreadable": {"The state is only a help.", pattern(stateFile, half)},
 		"EmptyPacks":      {"A file system lost the content.", pattern("objects/pack/*.pack", func(f string) error { return os.Truncate(f, 0) })},
+		"PacksFlipped":    {"A disk that does not keep what it is given.", pattern("objects/pack/*.pack", flip)},
+		"IndexesFlipped":  {"The same of what leads to objects.", pattern("objects/pack/*.idx", flip)},
+		"StateOfOthers":   {"A state that is JSON, and none of ours.", pattern(stateFile, write(`["tips"]`))},
+		"StateOfNothing":  {"Commits that were never fetched.", pattern(stateFile, write(`{"tips":[{"name":"main","commit":"`+strings.Repeat("ab", 20)+`"},{"commit":"no name"}],"mode":"odd","remote":{}}`))},
+		"HeadGone":        {"What Git itself would need.", pattern("HEAD", os.Remove)},
 	}
 	srv := gittest.New(t)
 	repo := srv.Create(t, "app")
@@ -78,6 +93,45 @@ func TestADamagedStoreRepairsItself(t *testing.T) {
 				fetch(t, r, Ref{})
 				requests(t, srv, 1, "the fetch after the repair")
 			})
+		}
+	}
+}
+
+func TestAnyPackOfAPartialStoreMayBeLost(t *testing.T) {
+	t.Parallel()
+	srv := gittest.New(t)
+	repo := srv.Create(t, "app")
+	shas := longHistory(repo, 300)
+	use := func(r *Repository) {
+		t.Helper()
+		rev := fetch(t, r, Ref{})
+		if got := readFile(t, r, rev.Commit, "svc/one/f") + readFile(t, r, shas[4], "apps/b/y"); got != "04" {
+			t.Errorf("files read %q", got)
+		}
+		if got := len(logOf(t, r, LogOptions{From: rev.Commit, Paths: []string{"lib"}})); got < 90 {
+			t.Errorf("%d commits", got)
+		}
+	}
+	dir := t.TempDir()
+	use(open(t, storeIn(t, dir), repo.URL))
+	count := func() []string {
+		packs, err := filepath.Glob(filepath.Join(dir, "*.git", "objects", "pack", "*.pack"))
+		if err != nil || len(packs) < 4 {
+			t.Fatalf("%d packs, %v", len(packs), err)
+		}
+		return packs
+	}
+	for i := range count() {
+		lost := count()[i%len(count())]
+		for _, f := range []string{lost, strings.TrimSuffix(lost, ".pack") + ".idx"} {
+			if err := os.Remove(f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := open(t, storeIn(t, dir), repo.URL)
+		use(r)
+		if got := r.Mode(); got != Partial {
+			t.Errorf("the mode is %q", got)
 		}
 	}
 }
@@ -115,5 +169,52 @@ func TestAnInterruptedFetchLeavesAStoreThatWorks(t *testing.T) {
 	}
 	if files, _ := filepath.Glob(filepath.Join(packDir, "tmp_*")); len(files) > 0 {
 		t.Errorf("leftovers: %v", files)
+	}
+}
+
+func TestARepairIsToldAndTouchesNoOtherRepository(t *testing.T) {
+	t.Parallel()
+	srv := gittest.New(t)
+	repo, beside := srv.Create(t, "app"), srv.Create(t, "other")
+	head := repo.Commit("main", "one", map[string]string{"a": "1"})
+	other := beside.Commit("main", "one", map[string]string{"a": "2"})
+	dir := t.TempDir()
+	var told []string
+	start := func() (r, aside *Repository) {
+		s := storeIn(t, dir, OnRepair(func(url string, damage error) { told = append(told, url+": "+damage.Error()) }))
+		return open(t, s, repo.URL), open(t, s, beside.URL)
+	}
+	r, aside := start()
+	fetch(t, r, Ref{})
+	fetch(t, aside, Ref{})
+	if got := readFile(t, r, head, "a") + readFile(t, aside, other, "a"); got != "12" || len(told) > 0 {
+		t.Fatalf("read %q, told %q", got, told)
+	}
+	for name, spoil := range map[string]func() error{
+		"object store is corrupt": func() error {
+			packs, err := filepath.Glob(filepath.Join(r.mirror.dir(), "objects", "pack", "*.pack"))
+			for _, pack := range packs {
+				err = errors.Join(err, os.Chmod(pack, 0o644), os.Truncate(pack, 40))
+			}
+			return err
+		},
+		stateFile + " is damaged": func() error { return os.WriteFile(filepath.Join(r.mirror.dir(), stateFile), []byte("{"), 0o644) },
+	} {
+		if err := spoil(); err != nil {
+			t.Fatal(err)
+		}
+		told = nil
+		r, aside = start()
+		if got := readFile(t, r, head, "a"); got != "1" {
+			t.Errorf("a is %q", got)
+		}
+		if len(told) != 1 || !strings.HasPrefix(told[0], repo.URL+": ") || !strings.Contains(told[0], name) {
+			t.Errorf("told %q, want the repository and %q", told, name)
+		}
+		srv.ResetTraffic()
+		if got := readFile(t, aside, other, "a"); got != "2" {
+			t.Errorf("the other's a is %q", got)
+		}
+		requests(t, srv, 1, "the other repository, once admitted again,")
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,6 +14,8 @@ import (
 
 	"github.com/skeema/knownhosts"
 
+	"github.com/keptn/gitops/gitsource/githubapp"
+	"github.com/keptn/gitops/gitsource/internal/packs"
 	"github.com/keptn/gitops/gitsource/internal/wire"
 )
 
@@ -28,7 +29,9 @@ type Store struct {
 	mu      sync.Mutex
 	mirrors map[string]*mirror      // by location.key
 	disk    map[string]*usage       // by directory name
-	clients map[string]*http.Client // by CA and client certificate
+	clients map[string]*http.Client // by CA, client certificate and proxy
+	awake   []*mirror               // the one that was used last is the last
+	tokens  *githubapp.Tokens
 }
 
 // usage is what one repository takes, and when it was used last.
@@ -46,11 +49,15 @@ func NewStore(dir string, opts ...Option) (*Store, error) {
 	for _, o := range opts {
 		o(&s.options)
 	}
+	s.tokens = githubapp.NewTokens(s.now)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("opening the Git store: %w", err)
 	}
 	return s, s.measure()
 }
+
+// Tokens are those that the store has got for GitHub Apps, to be shared.
+func (s *Store) Tokens() *githubapp.Tokens { return s.tokens }
 
 // measure finds the repositories that an earlier process kept.
 func (s *Store) measure() error {
@@ -80,11 +87,14 @@ func (s *Store) measure() error {
 // Repository returns a handle to a repository; nothing is read or sent yet. Handles
 // to one URL share what was fetched, but each must show the remote its own
 // credentials before it reads any of it. An error says what is wrong with the URL or
-// that the credentials do not fit it.
+// that the credentials do not fit it, or is [ErrDisk].
 func (s *Store) Repository(remote Remote) (*Repository, error) {
 	l, err := locate(remote.URL)
 	if err != nil {
 		return nil, err
+	}
+	if l.local() && !s.local {
+		return nil, fmt.Errorf("repository %s: %w", l, ErrLocal)
 	}
 	if l.local() {
 		return &Repository{mirror: s.mirror(l), url: l.String()}, nil
@@ -94,80 +104,98 @@ func (s *Store) Repository(remote Remote) (*Repository, error) {
 			return nil, err
 		}
 	}
-	target, err := s.target(l, remote.Auth)
+	l.way = remote.Proxy.way(remote.Auth.c)
+	target, err := s.target(l, remote)
 	if err != nil {
 		return nil, fmt.Errorf("repository %s: %w", l, err)
 	}
 	return &Repository{mirror: s.mirror(l), url: l.String(), target: target, identity: remote.Auth.identity()}, nil
 }
 
-func (s *Store) target(l location, auth Auth) (wire.Target, error) {
+func (s *Store) target(l location, remote Remote) (wire.Target, error) {
 	t := wire.Target{Endpoint: l.endpoint}
 	var err error
 	if l.ssh() {
-		t.SSH, err = s.sshTarget(l, auth)
+		t.SSH, err = s.sshTarget(l, remote.Auth, remote.Proxy)
 		return t, err
 	}
-	t.HTTP, err = s.httpTarget(l, auth)
+	t.HTTP, err = s.httpTarget(l, remote.Auth, remote.Proxy)
 	return t, err
 }
 
-func (s *Store) sshTarget(l location, auth Auth) (*wire.SSH, error) {
+func (s *Store) sshTarget(l location, auth Auth, proxy Proxy) (*wire.SSH, error) {
 	if auth.c == nil || auth.c.signer == nil {
 		return nil, errors.New("an ssh URL needs the secret keys identity and known_hosts")
 	}
 	hosts, err := s.knownHosts(auth.c.knownHosts)
 	if err != nil {
-		return nil, fmt.Errorf("secret key known_hosts: %w", err)
+		return nil, err
 	}
-	return &wire.SSH{User: cmp.Or(l.user, "git"), Signer: auth.c.signer, KnownHosts: hosts}, nil
+	dialer, err := proxy.dialer(s.addresses)
+	if err != nil {
+		return nil, err
+	}
+	return &wire.SSH{User: cmp.Or(l.user, "git"), Signer: auth.c.signer, KnownHosts: hosts, Dialer: dialer}, nil
 }
 
 // knownHosts lends the library a file, which is all it reads.
 func (s *Store) knownHosts(content []byte) (_ *knownhosts.HostKeyDB, err error) {
 	f, err := os.CreateTemp(s.dir, "known_hosts_")
 	if err != nil {
-		return nil, err
+		return nil, packs.Fault(err)
 	}
 	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
 	_, err = f.Write(content)
 	if err := errors.Join(err, f.Close()); err != nil {
-		return nil, err
+		return nil, packs.Fault(err)
 	}
-	return knownhosts.NewDB(f.Name())
+	db, err := knownhosts.NewDB(f.Name())
+	if err != nil {
+		return nil, fmt.Errorf("secret key known_hosts: %w", err)
+	}
+	return db, nil
 }
 
-func (s *Store) httpTarget(l location, auth Auth) (*wire.HTTP, error) {
+func (s *Store) httpTarget(l location, auth Auth, proxy Proxy) (*wire.HTTP, error) {
 	c := auth.c
 	if c.signer != nil {
-		return nil, errors.New("an ssh key is no use for an http URL; it needs username and password, or bearerToken")
+		return nil, errors.New("an ssh key is no use for an http URL; it needs username and password, bearerToken, or a GitHub App")
 	}
-	secret := c.username != "" || c.password != "" || c.bearerToken != ""
+	secret := c.username != "" || c.password != "" || c.bearerToken != "" || c.app != nil
 	if secret && l.endpoint.Protocol == "http" && !s.plainCredentials {
 		return nil, errors.New("credentials would go over plain http for all to read; use https")
 	}
-	client, err := s.client(c)
+	client, err := s.client(c, proxy)
 	if err != nil {
 		return nil, fmt.Errorf("secret key ca.crt: %w", err)
+	}
+	if c.app != nil {
+		if client, err = s.appClient(l, *c.app, client); err != nil {
+			return nil, err
+		}
 	}
 	return &wire.HTTP{Client: client, Username: c.username, Password: c.password, Bearer: c.bearerToken}, nil
 }
 
-// client is shared by all who trust and show the same certificates, and so are its
-// connections.
-func (s *Store) client(c *credentials) (*http.Client, error) {
+// client is shared by all who trust and show the same certificates and go the same way,
+// and so are its connections.
+func (s *Store) client(c *credentials, proxy Proxy) (*http.Client, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := fmt.Sprintf("%q %q %q", c.ca, c.clientCert, c.clientKey)
+	key := fmt.Sprintf("%q %q %q %q", c.ca, c.clientCert, c.clientKey, proxy.way(c))
 	if client, ok := s.clients[key]; ok {
 		return client, nil
 	}
-	client, err := wire.NewHTTPClient(c.ca, c.certificate)
+	client, err := wire.NewHTTPClient(c.ca, c.certificate, proxy.URL(), s.addresses)
 	if err == nil {
 		s.clients[key] = client
 	}
 	return client, err
 }
+
+// TakesPlainHTTP says whether passwords and tokens may go over http, see
+// [AllowPlainHTTPCredentials].
+func (s *Store) TakesPlainHTTP() bool { return s.plainCredentials }
 
 func (s *Store) mirror(l location) *mirror {
 	s.mu.Lock()
@@ -180,32 +208,30 @@ func (s *Store) mirror(l location) *mirror {
 	return m
 }
 
-// maxOpen is how many repositories have open files and objects in memory at once.
-const maxOpen = 16
+// maxAwake is how many repositories have open files and objects in memory at once.
+const maxAwake = 16
 
-// touch notes that a repository was used now, and puts those to rest that were not
-// used for the longest time.
-func (s *Store) touch(m *mirror) error {
-	var err error
-	for _, idle := range s.use(m) {
-		err = errors.Join(err, idle.rest())
-	}
-	return err
-}
-
-// use notes that a repository is used now, and returns those that may rest.
-func (s *Store) use(m *mirror) []*mirror {
+// touch notes that a repository was used now.
+func (s *Store) touch(m *mirror) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m.last = s.now()
 	if u, ok := s.disk[m.name]; ok {
-		u.last = m.last
+		u.last = s.now()
 	}
-	if len(s.mirrors) <= maxOpen {
-		return nil
+}
+
+// wake notes that a repository opens files and takes objects into memory, and puts those
+// to rest that did so the longest time ago.
+func (s *Store) wake(m *mirror) {
+	s.mu.Lock()
+	awake := slices.DeleteFunc(s.awake, func(other *mirror) bool { return other == m })
+	surplus := max(0, len(awake)+1-maxAwake)
+	idle := slices.Clone(awake[:surplus])
+	s.awake = append(awake[surplus:], m)
+	s.mu.Unlock()
+	for _, other := range idle {
+		_ = other.rest() // of files that were only read nothing is lost
 	}
-	all := slices.SortedFunc(maps.Values(s.mirrors), func(a, b *mirror) int { return b.last.Compare(a.last) })
-	return all[maxOpen:]
 }
 
 // account notes how much a repository takes, and makes room by deleting those that

@@ -17,8 +17,7 @@ import (
 )
 
 // A Tree is the files of one commit as a read-only file system. What is read is
-// fetched if it is not here yet; [Repository.Prefetch] does that for many files at
-// once.
+// fetched if it is not here yet; [Tree.Prefetch] does that for many files at once.
 //
 // Symbolic links appear as such and are never followed: Open, Stat and ReadFile
 // treat the link itself, and Open and ReadFile fail on it. Submodules appear as
@@ -43,6 +42,16 @@ var (
 func (r *Repository) Tree(ctx context.Context, sha string) *Tree {
 	root, err := parseCommit(sha)
 	return &Tree{v: r.view(ctx, root), err: err}
+}
+
+// Prefetch is [Repository.Prefetch] of this tree.
+func (t *Tree) Prefetch(ctx context.Context, paths ...string) error {
+	if t.err != nil {
+		return t.err
+	}
+	v := t.v
+	v.ctx = ctx
+	return v.r.explain(v.prefetch(paths))
 }
 
 // Open opens a file or a folder.
@@ -135,7 +144,7 @@ func (t *Tree) find(op, name string) (*fileInfo, error) {
 	if err != nil {
 		return nil, t.fail(op, name, err)
 	}
-	e, found, err := t.v.lookup(c.tree, name)
+	e, found, err := t.v.lookup(c.Tree, name)
 	if err != nil {
 		return nil, t.fail(op, name, err)
 	}
@@ -143,7 +152,7 @@ func (t *Tree) find(op, name string) (*fileInfo, error) {
 		return nil, t.fail(op, name, fs.ErrNotExist)
 	}
 	e.name = path.Base(name)
-	return &fileInfo{entry: e, v: t.v, modified: c.object.Committer.When}, nil
+	return &fileInfo{entry: e, v: t.v, modified: c.Committer.When()}, nil
 }
 
 func (t *Tree) fail(op, name string, err error) error {
@@ -153,7 +162,12 @@ func (t *Tree) fail(op, name string, err error) error {
 	return &fs.PathError{Op: op, Path: name, Err: err}
 }
 
+// list lists a folder. Who lists one mostly goes on to those in it, so that all trees below
+// are fetched together.
 func (t *Tree) list(folder *fileInfo) ([]fs.DirEntry, error) {
+	if err := t.v.fetchBelow(folder.name == ".", folder.hash); err != nil {
+		return nil, err
+	}
 	entries, err := t.v.tree(folder.hash)
 	if err != nil {
 		return nil, err

@@ -70,7 +70,7 @@ func TestAnExplanationShowsObjects(t *testing.T) {
 	cases := map[string]struct{ reason, expression, part, want string }{
 		"Commit":    {"By its name.", "commits[0].sha == 'b'", "commits[0]", "b fix: b"},
 		"Commits":   {"How many.", "commits.size() == 2", "commits", "list of 2"},
-		"SLO":       {"By its budget.", "slo.availability.burnRate('1h') > 0", "slo.availability", "99.9% objective, 50% of the error budget left"},
+		"SLO":       {"By its budget.", "slo.availability.burnRate('1h') > 0", "slo.availability", "99.9% objective, 50% of the error budget left, 3.1% burned by the rollout"},
 		"NoBudget":  {"Where there is one.", "slo.latency.burnRate('1h') > 0", "slo.latency", "no data: the history is too short"},
 		"Series":    {"By its labels.", "series.avg[0].value > 0", "series.avg[0]", "map[code:200 pod:a] 120"},
 		"Duration":  {"As people write it.", "slo.availability.exhaustedIn('1h') > duration('1h')", `slo.availability.exhaustedIn("1h")`, "25h0m0s"},

@@ -261,7 +261,7 @@ func (c *clause) joinedDeciders(findings []finding, holds bool) []decider {
 }
 
 // isFraction says whether the name of a rule or a value makes people read the
-// value as a percentage: with the words ratio, fraction, share or availability, or
+// value as a percentage: with the words ratio, fraction, share, burned or availability, or
 // as the rate of errors, failures or successes.
 func isFraction(name string) bool {
 	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool {
@@ -270,7 +270,7 @@ func isFraction(name string) bool {
 	rate, of := false, false
 	for _, w := range words {
 		switch w {
-		case "ratio", "fraction", "share", "availability":
+		case "ratio", "fraction", "share", "burned", "availability":
 			return true
 		case "rate":
 			rate = true

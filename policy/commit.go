@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
+
+	"github.com/keptn/gitops/gitname"
 )
 
 // A Commit is a commit that is judged, as CEL's commit.<field> in lower case, and
@@ -42,7 +44,7 @@ var commitObjects = &objectType{
 		known("email", cel.StringType, func(c *commitView) string { return c.Email }),
 		field(fieldFiles, cel.ListType(cel.StringType), func(c *commitView) (any, error) {
 			if c.Files == nil {
-				return nil, &undecidedError{what: "the files of commit " + shortSHA(c.SHA) + " are not known"}
+				return nil, &undecidedError{what: "the files of commit " + gitname.Short(c.SHA) + " are not known"}
 			}
 			return c.Files, nil
 		}),
@@ -55,7 +57,7 @@ var commitObjects = &objectType{
 	},
 	show: func(of any) string {
 		c := of.(*commitView)
-		return shortSHA(c.SHA) + " " + shorten(subject(c.Message), maxText)
+		return gitname.Short(c.SHA) + " " + shorten(subject(c.Message), maxText)
 	},
 }
 
@@ -77,8 +79,6 @@ func (c *commitView) readTrailers() map[string][]string {
 	}
 	return c.trailers
 }
-
-func shortSHA(sha string) string { return sha[:min(len(sha), 7)] }
 
 // paragraphs splits a message after its first paragraph.
 func paragraphs(message string) (first, rest string) {

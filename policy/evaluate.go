@@ -31,7 +31,24 @@ func (r *run) judge() Verdict {
 	sum := tally(ballots)
 	v.Result = sum.verdict(p.score)
 	v.Score, v.MaxScore = float64(sum.certain)/2, float64(sum.max)/2
+	v.BudgetBurned = r.burned()
 	return v
+}
+
+// burned are the known fractions of the policy's error budgets that the rollout used
+// up.
+func (r *run) burned() map[string]float64 {
+	var burned map[string]float64
+	for name, state := range r.input.SLOs {
+		if _, declared := r.policy.symbols[rootSLO+"."+name]; !declared || state.Burned == nil || state.Missing != "" {
+			continue
+		}
+		if burned == nil {
+			burned = map[string]float64{}
+		}
+		burned[name] = *state.Burned
+	}
+	return burned
 }
 
 // A ruleFinding is what was found of a rule: what results it can have, and why

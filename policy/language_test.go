@@ -27,7 +27,7 @@ func full(rules ...v1alpha1.Rule) v1alpha1.SLOPolicySpec {
 	}
 	s.Metrics = append(s.Metrics, v1alpha1.Metric{Name: "fresh", MaxAge: &metav1.Duration{Duration: 5 * time.Minute}})
 	indicator := &v1alpha1.RatioIndicator{Good: "good", Total: "total"}
-	for _, name := range []string{"availability", "latency", "silent"} {
+	for _, name := range []string{"availability", "checkout", "latency", "silent"} {
 		s.SLOs = append(s.SLOs, v1alpha1.SLO{Name: name, Objective: 99.9, Window: &v1alpha1.SLOWindow{Rolling: "30d"}, Ratio: indicator})
 	}
 	s.Params = []v1alpha1.Param{{Name: "region"}, {Name: "tier", Default: "gold"}, {Name: "unset"}}
@@ -63,12 +63,13 @@ func everything() policy.Input {
 		Baseline: map[string]policy.Value{"avg": policy.Measured(metric.Result{Series: []metric.Series{windowed(nil, 1, 2, 3)}}), "fresh": pods},
 		SLOs: map[string]slo.State{
 			"availability": {
-				Objective: 0.999, Good: 99950, Total: 100000, ErrorRatio: 0.0005, BudgetRemaining: 0.5, Period: 720 * time.Hour,
+				Objective: 0.999, Good: 99950, Total: 100000, ErrorRatio: 0.0005, BudgetRemaining: 0.5, Burned: new(0.031), Period: 720 * time.Hour,
 				Burn:        map[time.Duration]float64{time.Hour: 14.4, 6 * time.Hour: 0},
 				MissingBurn: map[time.Duration]string{5 * time.Minute: "prometheus answers 503"},
 			},
-			"latency": {Objective: 0.999, Missing: "the history is too short", Burn: map[time.Duration]float64{time.Hour: 3}},
-			"silent":  {Objective: 0.999, Missing: "prometheus answers 503"},
+			"checkout": {Objective: 0.999, BudgetRemaining: 0.9, MissingBurned: "total: no data"},
+			"latency":  {Objective: 0.999, Missing: "the history is too short", Burn: map[time.Duration]float64{time.Hour: 3}},
+			"silent":   {Objective: 0.999, Missing: "prometheus answers 503"},
 		},
 		Params: map[string]string{"region": "eu"},
 		Commit: &policy.Commit{
@@ -116,6 +117,14 @@ func TestExpressionsReadEverythingThatARolloutIsJudgedBy(t *testing.T) {
 		"BudgetMissing":     {"Then the budget is undecided.", "slo.latency.budgetRemaining > 0", policy.Inconclusive, "slo.latency has no data: the history is too short"},
 		"NoExhaustion":      {"And nobody knows how long it lasts.", "slo.latency.exhaustedIn('1h') > duration('1h')", policy.Inconclusive, "slo.latency has no data: the history is too short"},
 		"NoSLO":             {"Nothing is known.", "slo.silent.objective > 0", policy.Inconclusive, "slo.silent has no data: prometheus answers 503"},
+		"Burned":            {"What the rollout used up of the budget.", "slo.availability.burned == 0.031", policy.Pass, "r 3.1% = 3.1%"},
+		"BurnedTooMuch":     {"A rule can fail on it.", "slo.availability.burned < 0.02", policy.Fail, "r 3.1% ≥ 2%"},
+		"BurnedMissing":     {"It is measured by itself.", "slo.checkout.burned < 0.2", policy.Inconclusive, "slo.checkout.burned has no data: total: no data"},
+		"BurnedOfNothing":   {"Without the budget there is no part of it.", "slo.latency.burned < 0.2", policy.Inconclusive, "slo.latency.burned has no data: the history is too short"},
+		"BurnedOrNot":       {"One can ask first.", "slo.checkout.burned == null || slo.checkout.burned < 0.2", policy.Pass, "slo.checkout.burned == null"},
+		"BurnedAndIs":       {"And then it counts.", "slo.availability.burned != null && slo.availability.burned > 0.2", policy.Fail, "3.1% ≤ 20%"},
+		"HasBurned":         {"Also of what is not known at all.", "has(slo.availability.burned) && !has(slo.latency.burned) && !has(slo.silent.burned) && null == slo['silent'].burned", policy.Pass, ""},
+		"HasField":          {"As of each field.", "slo.checkout.budgetRemaining != null && slo.latency.budgetRemaining == null && has(slo.latency.objective) && !has(slo.silent.objective)", policy.Pass, ""},
 		"HasSLO":            {"Whether there is data can be asked.", "has(slo.availability) && !has(slo.latency) && slo.silent == null", policy.Pass, ""},
 		"Param":             {"A param that is set, and one that has a default.", "params.region == 'eu' && params.tier == 'gold'", policy.Pass, ""},
 		"NoParam":           {"One that is neither.", "params.unset == 'x'", policy.Inconclusive, "params.unset has no data"},
@@ -155,6 +164,21 @@ func TestExpressionsReadEverythingThatARolloutIsJudgedBy(t *testing.T) {
 	}
 }
 
+func TestWhyItIsNotKnownWhatARolloutBurned(t *testing.T) {
+	p := compile(t, full(rule("slo.availability.burned < 0.1")))
+	measured := map[string]slo.State{"availability": {Objective: 0.999, BudgetRemaining: 0.5}}
+	for because, rollout := range map[string]*policy.Rollout{
+		"the rollout has not begun":  {App: "shop"},
+		"it was not measured":        {StartedAt: friday},
+		"the rollout has not begun ": nil,
+	} {
+		got := p.Evaluate(t.Context(), policy.Input{SLOs: measured, Rollout: rollout}).Rules[0]
+		if got.Result != policy.Inconclusive || !strings.Contains(got.Message, "slo.availability.burned has no data: "+strings.TrimSpace(because)) {
+			t.Errorf("%+v: %s, %q", rollout, got.Result, got.Message)
+		}
+	}
+}
+
 func TestWhatIsNotGivenIsUndecided(t *testing.T) {
 	for expression, because := range map[string]string{
 		"slo.availability.budget > 0":       "slo.availability has no data",
@@ -165,13 +189,16 @@ func TestWhatIsNotGivenIsUndecided(t *testing.T) {
 		"metrics.avg < 1":                   "metrics.avg has no data",
 		"series.avg.sum() < 1":              "series.avg has no data",
 		"params.region == 'eu'":             "params.region has no data",
+		"slo.availability.burned < 1":       "slo.availability has no data",
+		"has(slo.availability.burned)":      "has(slo.availability.burned) is false",
+		"slo.availability.burned != null":   "slo.availability.burned != null is false",
 		"has(rollout.app)":                  "has(rollout.app) is false",
 		"has(commit.files)":                 "has(commit.files) is false",
 		"slo.availability.burnRate('1h')>1": "slo.availability has no data",
 	} {
 		got := compile(t, full(rule(expression))).Evaluate(t.Context(), policy.Input{})
 		want := policy.Inconclusive
-		if strings.HasPrefix(expression, "has") {
+		if strings.HasPrefix(expression, "has") || strings.HasSuffix(expression, "null") {
 			want = policy.Fail
 		}
 		if got.Result != want || !strings.Contains(got.Rules[0].Message, because) {

@@ -36,6 +36,7 @@ type sloText struct {
 	Good            *float64                     `json:"good"`
 	Total           *float64                     `json:"total"`
 	BudgetRemaining *float64                     `json:"budgetRemaining"`
+	Burned          *float64                     `json:"burned"`
 	Burn            map[v1alpha1.Period]*float64 `json:"burn"`
 }
 
@@ -83,8 +84,11 @@ func (t sloText) state() (slo.State, error) {
 	return state, t.setBurn(&state)
 }
 
-// setBurn sets the burn rates.
+// setBurn sets what was burned, and the burn rates.
 func (t sloText) setBurn(state *slo.State) error {
+	if state.Burned = t.Burned; t.Burned != nil && *t.Burned < 0 {
+		return fmt.Errorf("burned %v is no fraction of the error budget: write 0.03 for 3%%", *t.Burned)
+	}
 	state.Burn, state.MissingBurn = map[time.Duration]float64{}, map[time.Duration]string{}
 	for text, rate := range t.Burn {
 		window, err := slo.ParsePeriod(text)

@@ -16,7 +16,7 @@ import (
 //	metrics: {errors: 12, requests: 1000, p95: null}
 //	baseline: {p95: 0.2}
 //	slo:
-//	  availability: {objective: 99.9, window: 30d, good: 9990, total: 10000, burn: {1h: 14.4}}
+//	  availability: {objective: 99.9, window: 30d, good: 9990, total: 10000, burned: 0.03, burn: {1h: 14.4}}
 //	  latency: {budgetRemaining: 0.4}
 //	params: {region: eu}
 //	commit: {sha: 5d41402, message: "fix: x", files: [main.go]}
@@ -32,7 +32,8 @@ import (
 // as "0+10x5 _x3 stale". A series that ends stale is left out.
 //
 // An SLO's objective is a percentage, as in a policy, and its window 30d unless it
-// is given. A burn rate of null was not measured. Commits are the newest first.
+// is given. Burned is the fraction of the budget that the rollout used up. Where it, or
+// a burn rate, is null it was not measured. Commits are the newest first.
 //
 // Without now it is the given time. Unknown and repeated keys are errors, which
 // name the line.

@@ -90,8 +90,8 @@ metrics:
     - {labels: {code: "504"}, values: 1 stale}
   gone: [{values: 1x3 stale}]
 slo:
-  availability: {objective: 99.9, window: 28d, good: 9995, total: 10000, burn: {1h: 14.4, 5m: null}}
-  latency: {budgetRemaining: 0.25}
+  availability: {objective: 99.9, window: 28d, good: 9995, total: 10000, burned: 0.031, burn: {1h: 14.4, 5m: null}}
+  latency: {budgetRemaining: 0.25, burned: null}
   silent: null
 params: {region: eu}
 commit: {sha: a, message: "fix: x", time: 2026-01-02T15:04:05+01:00, files: []}
@@ -117,7 +117,7 @@ now: 2026-01-02T15:30:00Z
 		},
 		SLOs: map[string]slo.State{
 			"availability": {
-				Objective: 0.999, Good: 9995, Total: 10000, ErrorRatio: 0.0005, BudgetRemaining: 0.5, Period: 28 * 24 * time.Hour,
+				Objective: 0.999, Good: 9995, Total: 10000, ErrorRatio: 0.0005, BudgetRemaining: 0.5, Burned: new(0.031), Period: 28 * 24 * time.Hour,
 				Burn:        map[time.Duration]float64{time.Hour: 14.4},
 				MissingBurn: map[time.Duration]string{5 * time.Minute: "no data"},
 			},
@@ -190,6 +190,7 @@ func TestWhatAFileCannotHoldIsRefused(t *testing.T) {
 		"TwoBudgets":   {"Two things are.", "slo: {a: {objective: 99, good: 1, total: 1, budgetRemaining: 1}}", "line 1: slo.a: give either good and total, or budgetRemaining"},
 		"NoTotal":      {"Half of it is.", "slo: {a: {objective: 99, good: 1}}", "line 1: slo.a: give either good and total, or budgetRemaining"},
 		"NoObjective":  {"Without an objective there is no budget.", "slo: {a: {good: 1, total: 1}}", "line 1: slo.a: good and total say nothing of the budget without an objective"},
+		"Burned":       {"Nothing gives back what was burned.", "slo: {a: {budgetRemaining: 1, burned: -1}}", "line 1: slo.a: burned -1 is no fraction of the error budget: write 0.03 for 3%"},
 		"UnknownInSLO": {"A typo.", "slo:\n  a: {godo: 1}", `line 2: slo.a is not as it should be: json: unknown field "godo"`},
 		"Time":         {"A word is no time.", "now: noon", `line 1: now is not as it should be: parsing time "noon" as "2006-01-02T15:04:05Z07:00": cannot parse "noon" as "2006"`},
 	}
@@ -215,7 +216,7 @@ func FuzzParseMeasurements(f *testing.F) {
 	for _, seed := range []string{
 		"metrics: {a: 1, b: [{labels: {x: y}, value: .nan}]}\nbaseline: {a: null}", "a: &a [*a]", "metrics: &m {a: *m}", "---\n...\n",
 		"metrics: {a: [{values: '0+10x5 _x3 1e3 -1-1x2 NaN'}, {values: [1, 2]}, {values: stale}]}\nnow: 2026-01-02T15:04:05Z",
-		"slo: {a: {objective: 99.9, window: 30d, good: 9, total: 10, burn: {1h: 14.4, 6h: null}}, b: null, c: {budgetRemaining: -1}}",
+		"slo: {a: {objective: 99.9, window: 30d, good: 9, total: 10, burned: 0.5, burn: {1h: 14.4, 6h: null}}, b: null, c: {budgetRemaining: -1}}",
 		"params: {a: b}\ncommits: [{sha: a, files: [b]}]\nrollout: {app: x, startedAt: 2026-01-02T15:04:05Z}\ncommit: null\ncommitsTruncated: true",
 	} {
 		f.Add(seed)

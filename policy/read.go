@@ -64,12 +64,17 @@ func (r *run) slo(s *symbol) any {
 		case state.Missing != "" && len(state.Burn) == 0:
 			return undecided(noID, "%s has no data: %s", s.full, state.Missing)
 		default:
-			return &object{sloObjects, &namedSLO{s.name, state}}
+			return &object{sloObjects, r.namedSLO(s.name, state)}
 		}
 	})
 }
 
+// hasSLO is whether there is an SLO's state, or a field of it.
 func (r *run) hasSLO(s *symbol) bool {
+	if s.field != nil {
+		o, known := r.slo(s).(*object)
+		return known && isSet(s.field, o.of)
+	}
 	state, known := r.input.SLOs[s.name]
 	return known && state.Missing == ""
 }
@@ -128,8 +133,10 @@ func fieldOrWhy(t *objectType, s *symbol, of any) any {
 	return value
 }
 
-func isPresent(t *objectType, s *symbol, of any) bool {
-	_, err := t.fields[s.index].get(of)
+func isPresent(t *objectType, s *symbol, of any) bool { return isSet(&t.fields[s.index], of) }
+
+func isSet(f *objectField, of any) bool {
+	_, err := f.get(of)
 	return err == nil
 }
 

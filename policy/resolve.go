@@ -15,7 +15,7 @@ import (
 //
 //   - metrics.x and metrics["x"] into the variable "metrics.x";
 //   - has(metrics.x), metrics.x != null and metrics.x == null into whether there
-//     is data, which is always decided;
+//     is data, which is always decided; and so of the fields of slo.x;
 //   - a name that does not exist into a problem.
 type resolver struct {
 	ast.ExprFactory
@@ -35,6 +35,8 @@ func (r *resolver) resolve(e ast.Expr) {
 			sel := e.AsSelect()
 			if root, ok := r.root(sel.Operand()); ok {
 				r.name(e, sel.Operand().ID(), root, sel.FieldName(), sel.IsTestOnly())
+			} else if sel.IsTestOnly() {
+				r.field(e)
 			}
 		case ast.IdentKind:
 			r.bare(e)
@@ -71,8 +73,7 @@ func (r *resolver) call(e ast.Expr) {
 		if isNull(left) {
 			left, right = right, left
 		}
-		if root, field, at, ok := r.reference(left); ok && isNull(right) && root != rootVariables {
-			r.name(left, at, root, field, true)
+		if isNull(right) && r.presence(left) {
 			if call.FunctionName() == operators.Equals {
 				e.SetKindCase(r.NewCall(e.ID(), operators.LogicalNot, left))
 			} else {
@@ -80,6 +81,32 @@ func (r *resolver) call(e ast.Expr) {
 			}
 		}
 	}
+}
+
+// presence makes a name, or a field of what it stands for, whether there is data. It
+// says whether e is either.
+func (r *resolver) presence(e ast.Expr) bool {
+	if root, name, at, ok := r.reference(e); ok && root != rootVariables {
+		r.name(e, at, root, name, true)
+		return true
+	}
+	return e.Kind() == ast.SelectKind && !e.AsSelect().IsTestOnly() && r.field(e)
+}
+
+// field makes <root>.<name>.<field> whether there is data. It says whether e is one;
+// what is misspelled is none.
+func (r *resolver) field(e ast.Expr) bool {
+	sel := e.AsSelect()
+	root, name, _, ok := r.reference(sel.Operand())
+	if !ok {
+		return false
+	}
+	known := r.names[root]
+	if !slices.Contains(known.names, name) || !slices.ContainsFunc(known.fields, func(f objectField) bool { return f.name == sel.FieldName() }) {
+		return false
+	}
+	e.SetKindCase(r.NewIdent(e.ID(), presencePrefix+root+"."+name+"."+sel.FieldName()))
+	return true
 }
 
 // reference splits <root>.<name> and <root>["<name>"]. The id is that of the root.

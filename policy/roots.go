@@ -38,6 +38,9 @@ type root struct {
 	// one and several say what the names are, in messages.
 	one, several string
 	names        []string
+	// fields are those of what each name stands for, where one can ask for the
+	// presence of each: slo.<name>.<field>.
+	fields []objectField
 	// typeOf is the CEL type of a name, or of the root that is a value. It is nil
 	// for variables, whose types become known as they are compiled.
 	typeOf func(name string) *cel.Type
@@ -69,7 +72,7 @@ func roots(spec v1alpha1.SLOPolicySpec) []*root {
 			typeOf: always(cel.ListType(seriesObjects.celType)), read: (*run).series, present: (*run).hasMetric,
 		},
 		{
-			name: rootSLO, one: "slo", several: "slos", names: slos,
+			name: rootSLO, one: "slo", several: "slos", names: slos, fields: sloObjects.fields,
 			typeOf: always(sloObjects.celType), read: (*run).slo, present: (*run).hasSLO,
 		},
 		{
@@ -114,10 +117,11 @@ func (r *root) isValue() bool { return r.one == "" && r.typeOf != nil }
 // A symbol is what a name means in an evaluation.
 type symbol struct {
 	*root
-	full     string // as an expression reads it
-	name     string // below the root
-	presence bool   // whether there is data, and not the data
-	index    int    // of the name below the root
+	full     string       // as an expression reads it
+	name     string       // below the root
+	presence bool         // whether there is data, and not the data
+	index    int          // of the name below the root
+	field    *objectField // whose presence it is; nil for that of the name itself
 }
 
 // A namespace are the roots by their names.
@@ -146,6 +150,10 @@ func (n namespace) symbols() map[string]*symbol {
 			full := r.name + "." + name
 			table[full] = &symbol{root: r, full: full, name: name, index: i}
 			table[presencePrefix+full] = &symbol{root: r, full: full, name: name, index: i, presence: true}
+			for f := range r.fields {
+				field := &r.fields[f]
+				table[presencePrefix+full+"."+field.name] = &symbol{root: r, full: full, name: name, index: i, presence: true, field: field}
+			}
 		}
 	}
 	return table

@@ -15,6 +15,26 @@ import (
 type namedSLO struct {
 	name string
 	slo.State
+	// unburned says why it is not known what the rollout burned; it is empty where
+	// it is.
+	unburned string
+}
+
+// namedSLO is what a run knows of an SLO.
+func (r *run) namedSLO(name string, state slo.State) *namedSLO {
+	n := &namedSLO{name: name, State: state}
+	switch {
+	case state.Missing != "":
+		n.unburned = state.Missing
+	case state.Burned != nil:
+	case state.MissingBurned != "":
+		n.unburned = state.MissingBurned
+	case r.input.Rollout == nil || r.input.Rollout.StartedAt.IsZero():
+		n.unburned = "the rollout has not begun"
+	default:
+		n.unburned = "it was not measured"
+	}
+	return n
 }
 
 // sloObjects is the CEL type of slo.<name>.
@@ -23,6 +43,7 @@ var sloObjects = &objectType{
 	fields: []objectField{
 		sloNumber("budget", slo.State.Budget),
 		sloMeasured("budgetRemaining", func(s slo.State) float64 { return s.BudgetRemaining }),
+		sloBurned(),
 		sloMeasured("errorRatio", func(s slo.State) float64 { return s.ErrorRatio }),
 		sloMeasured("good", func(s slo.State) float64 { return s.Good }),
 		sloNumber("objective", func(s slo.State) float64 { return s.Objective }),
@@ -33,7 +54,11 @@ var sloObjects = &objectType{
 		if s.Missing != "" {
 			return "no data: " + s.Missing
 		}
-		return formatPercent(s.Objective) + " objective, " + formatPercent(s.BudgetRemaining) + " of the error budget left"
+		text := formatPercent(s.Objective) + " objective, " + formatPercent(s.BudgetRemaining) + " of the error budget left"
+		if s.unburned == "" {
+			text += ", " + formatPercent(*s.Burned) + " burned by the rollout"
+		}
+		return text
 	},
 }
 
@@ -44,6 +69,18 @@ func sloMeasured(name string, get func(slo.State) float64) objectField {
 	return field(name, number.celType, func(s *namedSLO) (any, error) {
 		if s.Missing != "" {
 			return nil, &undecidedError{what: "slo." + s.name + " has no data: " + s.Missing}
+		}
+		return number.get(s)
+	})
+}
+
+// sloBurned is what the rollout used up of the error budget, as a fraction of it.
+func sloBurned() objectField {
+	const name = "burned"
+	number := sloNumber(name, func(s slo.State) float64 { return *s.Burned })
+	return field(name, number.celType, func(s *namedSLO) (any, error) {
+		if s.unburned != "" {
+			return nil, &undecidedError{what: "slo." + s.name + "." + name + " has no data: " + s.unburned}
 		}
 		return number.get(s)
 	})

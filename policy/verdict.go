@@ -1,7 +1,10 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -30,6 +33,9 @@ type Verdict struct {
 	MaxScore float64 `json:"maxScore"`
 	// Rules are the rules' results in the order of the policy.
 	Rules []RuleResult `json:"rules"`
+	// BudgetBurned are the fractions of the error budgets that were used up since the
+	// rollout began, by the names of the SLOs; of the others it is not known.
+	BudgetBurned map[string]float64 `json:"budgetBurned,omitempty"`
 }
 
 // A RuleResult is what was found of one rule.
@@ -54,17 +60,49 @@ type Explanation struct {
 // status shows it. The rules that decided come first: those that failed, then
 // the inconclusive ones, then warnings; and when all rules hold, how many. Where
 // the score makes the verdict another than that of the worst rule, it comes before
-// them.
+// them. What the rollout burned of error budgets stands at the end, where there is
+// room.
 func (v Verdict) Summary(maxRunes int) string {
-	decisive := v.decisive()
-	if len(decisive) == 0 {
-		return shorten(v.holding(), maxRunes)
+	line := v.holding()
+	if decisive := v.decisive(); len(decisive) > 0 {
+		line = strings.Join(decisive, "; ")
+		if v.Result != v.worst() {
+			line = fmt.Sprintf("score %s of %s: %s", formatNumber(v.Score), formatNumber(v.MaxScore), line)
+		}
 	}
-	line := strings.Join(decisive, "; ")
-	if v.Result != v.worst() {
-		line = fmt.Sprintf("score %s of %s: %s", formatNumber(v.Score), formatNumber(v.MaxScore), line)
+	line = shorten(line, maxRunes)
+	burned := v.Burned()
+	if burned == "" || utf8.RuneCountInString(line)+len("; ")+utf8.RuneCountInString(burned) > maxRunes {
+		return line
 	}
-	return shorten(line, maxRunes)
+	return line + "; " + burned
+}
+
+// maxBurned is of how many SLOs a line tells what of their budgets was burned.
+const maxBurned = 2
+
+// Burned says what the rollout burned of the error budgets, the most first, as "burned
+// 3.1% of availability's budget, 0.2% of latency's and some of 2 more". It is empty
+// where that is known of none.
+func (v Verdict) Burned() string {
+	if len(v.BudgetBurned) == 0 {
+		return ""
+	}
+	names := slices.SortedFunc(maps.Keys(v.BudgetBurned), func(a, b string) int {
+		return cmp.Or(cmp.Compare(v.BudgetBurned[b], v.BudgetBurned[a]), strings.Compare(a, b))
+	})
+	names = slices.DeleteFunc(names, func(name string) bool { return v.BudgetBurned[name] == 0 })
+	if len(names) == 0 {
+		return "burned no error budget"
+	}
+	line := fmt.Sprintf("burned %s of %s's budget", formatPercent(v.BudgetBurned[names[0]]), names[0])
+	for _, name := range names[1:min(len(names), maxBurned)] {
+		line += fmt.Sprintf(", %s of %s's", formatPercent(v.BudgetBurned[name]), name)
+	}
+	if more := len(names) - maxBurned; more > 0 {
+		line += fmt.Sprintf(" and some of %d more", more)
+	}
+	return line
 }
 
 // decisive are the messages of the rules that do not simply hold, worst first.

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/utils/ptr"
 
 	"github.com/keptn/gitops/api/gitops/v1alpha1"
@@ -57,8 +58,45 @@ func TestASummaryNamesWhatDecided(t *testing.T) {
 	}
 }
 
+func TestASummaryEndsWithWhatTheRolloutBurned(t *testing.T) {
+	one := policy.Verdict{Result: policy.Pass, Rules: []policy.RuleResult{{Name: "x", Result: policy.Pass, Message: "x 1 = 1"}}}
+	cases := map[string]struct {
+		reason string
+		burned map[string]float64
+		max    int
+		want   string
+	}{
+		"Unknown": {"Nothing is said of what is not known.", nil, 140, "x 1 = 1"},
+		"One":     {"As people read it.", map[string]float64{"availability": 0.031}, 140, "x 1 = 1; burned 3.1% of availability's budget"},
+		"Little":  {"Hardly anything is not nothing.", map[string]float64{"availability": 0.0000123}, 140, "x 1 = 1; burned 0.001% of availability's budget"},
+		"None":    {"Nothing is worth saying.", map[string]float64{"availability": 0, "latency": 0}, 140, "x 1 = 1; burned no error budget"},
+		"Two":     {"The most first; what burned nothing is left out.", map[string]float64{"a": 0.1, "b": 2.5, "c": 0}, 140, "x 1 = 1; burned 250% of b's budget, 10% of a's"},
+		"Many":    {"A line has little room.", map[string]float64{"a": 0.1, "b": 0.1, "c": 0.02, "d": 0.01}, 140, "x 1 = 1; burned 10% of a's budget, 10% of b's and some of 2 more"},
+		"Fits":    {"To the last character.", map[string]float64{"a": 0.1}, 33, "x 1 = 1; burned 10% of a's budget"},
+		"NoRoom":  {"Half of it would mislead.", map[string]float64{"a": 0.1}, 32, "x 1 = 1"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			v := one
+			v.BudgetBurned = tc.burned
+			if got := v.Summary(tc.max); got != tc.want {
+				t.Errorf("%s: %q, want %q", tc.reason, got, tc.want)
+			}
+		})
+	}
+}
+
+func TestAVerdictHasWhatTheRolloutBurned(t *testing.T) {
+	in := everything()
+	in.SLOs["undeclared"] = in.SLOs["availability"]
+	got := compile(t, full(rule("true"))).Explain(t.Context(), in)
+	if diff := cmp.Diff(map[string]float64{"availability": 0.031}, got.BudgetBurned); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestASummaryIsNeverTooLong(t *testing.T) {
-	v := policy.Verdict{Result: policy.Fail, Rules: []policy.RuleResult{{Name: "ä", Result: policy.Fail, Message: strings.Repeat("ö ≥ ", 100)}}}
+	v := policy.Verdict{Result: policy.Fail, BudgetBurned: map[string]float64{"ü": 0.1}, Rules: []policy.RuleResult{{Name: "ä", Result: policy.Fail, Message: strings.Repeat("ö ≥ ", 100)}}}
 	for n := range 200 {
 		if got := utf8.RuneCountInString(v.Summary(n)); got > n {
 			t.Errorf("Summary(%d) has %d characters", n, got)
@@ -83,6 +121,7 @@ func TestNumbersAreShownToPeople(t *testing.T) {
 		"PercentNotWhole":  {"Almost all is not all.", "availability", "metrics.a > 0.5", 0.999999, "availability 99.9999% > 50%"},
 		"PercentNotZero":   {"Almost none is not none.", "error-ratio", "metrics.a < 0.5", 0.000001, "error-ratio 0.0001% < 50%"},
 		"PercentZero":      {"None is.", "error-ratio", "metrics.a < 0.01", 0, "error-ratio 0% < 1%"},
+		"PercentBurned":    {"What is burned is a part of the budget.", "budget-burned", "metrics.a < 0.2", 0.031, "budget-burned 3.1% < 20%"},
 		"RateOfRequests":   {"A rate of anything else is per second.", "request-rate", "metrics.a > 0.5", 0.7, "request-rate 0.7 > 0.5"},
 		"PercentageItself": {"What is above 1 is no fraction.", "error-ratio", "metrics.a < 5", 3, "error-ratio 3 < 5"},
 		"PercentOfName":    {"What is a percentage already is not multiplied again.", "error-percent", "metrics.a < 1", 0.5, "error-percent 0.5 < 1"},

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -17,6 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
+	"github.com/keptn/gitops/outbound"
 	"github.com/keptn/gitops/policy/measure"
 	"github.com/keptn/gitops/policy/metric"
 	"github.com/keptn/gitops/policy/metric/connect"
@@ -39,7 +39,7 @@ func (f *askFlags) add(cmd *cobra.Command) {
 // ask returns what asks the providers, or nil where none is to be asked. Whoever
 // runs the program may ask what he likes: any address, with his own identity.
 func (f *askFlags) ask() (measure.Ask, error) {
-	anywhere := connect.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}}
+	anywhere := outbound.Anywhere()
 	shared := fabric.New(provider.Open)
 	switch {
 	case f.prometheus != "":

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/keptn/gitops/check"
+	"github.com/keptn/gitops/gitname"
 	"github.com/keptn/gitops/gitsource"
 	"github.com/keptn/gitops/gitsource/manifest"
 )
@@ -97,6 +98,9 @@ func rootOf(dir string) (root string, below []string, err error) {
 	} else if !info.IsDir() {
 		return "", nil, fmt.Errorf("%s is not a folder: name the folder it is in", dir)
 	}
+	if isBare(abs) {
+		return abs, nil, nil
+	}
 	for root = abs; ; root = filepath.Dir(root) {
 		if _, err := os.Stat(filepath.Join(root, ".git")); err == nil {
 			break
@@ -112,6 +116,16 @@ func rootOf(dir string) (root string, below []string, err error) {
 	return root, []string{filepath.ToSlash(rel)}, nil
 }
 
+// isBare says whether a folder is a repository without a work tree.
+func isBare(dir string) bool {
+	for _, name := range []string{"HEAD", "objects", "refs"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
 // lookAtCommit checks a commit of a repository, local or remote.
 func lookAtCommit(ctx context.Context, url, ref string, below []string) (*manifest.Found, error) {
 	dir, err := os.MkdirTemp("", "keptn-check-")
@@ -119,7 +133,7 @@ func lookAtCommit(ctx context.Context, url, ref string, below []string) (*manife
 		return nil, fmt.Errorf("make a folder for Git's objects: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	store, err := gitsource.NewStore(dir)
+	store, err := gitsource.NewStore(dir, gitsource.AllowLocalRepositories())
 	if err != nil {
 		return nil, err
 	}
@@ -135,14 +149,12 @@ func lookAtCommit(ctx context.Context, url, ref string, below []string) (*manife
 	return check.Tree(ctx, tree, below)
 }
 
-var fullCommit = regexp.MustCompile(`^[0-9a-f]{40}$`)
-
 // fetch finds what ref stands for: a commit, a full ref name, a branch or a tag.
 func fetch(ctx context.Context, repo *gitsource.Repository, ref string) (gitsource.Revision, error) {
 	switch {
 	case ref == "":
 		return repo.Fetch(ctx, gitsource.Ref{})
-	case fullCommit.MatchString(ref):
+	case gitname.IsCommit(ref):
 		return repo.Fetch(ctx, gitsource.Ref{Commit: ref})
 	case strings.HasPrefix(ref, "refs/"):
 		return repo.Fetch(ctx, gitsource.Ref{Name: ref})
@@ -200,7 +212,7 @@ func printProblems(w io.Writer, apps []checkedApp, problems manifest.Problems) e
 		return nil
 	}
 	for _, app := range apps {
-		if _, err := fmt.Fprintf(w, "%s %s (%s)\n", painted(w, "pass", "ok"), app.Name, app.Path); err != nil {
+		if _, err := fmt.Fprintf(w, "%s %s (%s)\n", painted(w, "pass", "ok"), app.Name, manifest.Plain(app.Path)); err != nil {
 			return err
 		}
 	}

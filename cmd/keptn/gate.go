@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -15,13 +13,21 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
 
+	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers"
+	"github.com/keptn/gitops/controllers/phase"
+	"github.com/keptn/gitops/gitname"
 )
+
+// gateCodes are the exit codes of the verdicts that do not let pass.
+var gateCodes = map[lifecyclev1.Verdict]int{lifecyclev1.VerdictFail: exitBad, lifecyclev1.VerdictInconclusive: exitInconclusive}
 
 func newGate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "gate",
 		Short: "Wait for what a commit has checked",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newGateWait())
 	return cmd
@@ -100,22 +106,24 @@ func (f *gateFlags) add(cmd *cobra.Command) {
 	set.StringVar(&f.until, "until", "pre-deployment", "pre-deployment, deployment, post-deployment or promotion")
 	set.DurationVar(&f.timeout, "timeout", 30*time.Minute, "how long to wait at most")
 	addOutput(cmd, &f.format)
-	stages := slices.Sorted(maps.Keys(gateStages))
+	var stages []string
+	for _, s := range lifecyclev1.Stages() {
+		stages = append(stages, string(s))
+	}
+	slices.Sort(stages)
 	_ = cmd.RegisterFlagCompletionFunc("until", cobra.FixedCompletions(stages, cobra.ShellCompDirectiveNoFileComp)) // fails only for a flag that does not exist
 	for _, name := range []string{"app", "commit"} {
 		_ = cmd.MarkFlagRequired(name) // fails only for a flag that does not exist
 	}
 }
 
-var someSHA = regexp.MustCompile(`^[0-9a-f]{7,64}$`)
-
 // check refuses what cannot be waited for.
 func (f *gateFlags) check() error {
 	f.commit = strings.ToLower(strings.TrimSpace(f.commit))
-	if !someSHA.MatchString(f.commit) {
+	if !gitname.IsCommitish(f.commit) {
 		return fmt.Errorf("--commit %q: has to be a SHA, with seven digits at least", f.commit)
 	}
-	if gateStages[f.until] == nil {
+	if !slices.Contains(lifecyclev1.Stages(), lifecyclev1.Stage(f.until)) {
 		return fmt.Errorf("--until %q: has to be pre-deployment, deployment, post-deployment or promotion", f.until)
 	}
 	if f.timeout <= 0 {
@@ -135,7 +143,7 @@ func (f *gateFlags) run(ctx context.Context, c client.WithWatch, stdout, stderr 
 	w := &gateWait{client: c, flags: *f, progress: progress, told: map[string]string{}}
 	result, err := w.wait(limited)
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		result, err = w.result(inconclusive, fmt.Sprintf("not decided after %s: %s", f.timeout, w.last())), nil
+		result, err = w.result(lifecyclev1.VerdictInconclusive, fmt.Sprintf("not decided after %s: %s", f.timeout, w.last())), nil
 	}
 	if err != nil {
 		return err
@@ -150,11 +158,11 @@ func (f *gateFlags) run(ctx context.Context, c client.WithWatch, stdout, stderr 
 }
 
 // print prints how the wait ended.
-func (f *gateFlags) print(stdout io.Writer, result gateResult) error {
+func (f *gateFlags) print(stdout io.Writer, result phase.Answer) error {
 	if f.format == formatJSON {
 		return printJSON(stdout, result)
 	}
-	line := fmt.Sprintf("%s: %s", painted(stdout, result.Verdict, result.Verdict), result.Message)
+	line := fmt.Sprintf("%s: %s", painted(stdout, string(result.Verdict), string(result.Verdict)), result.Message)
 	_, err := fmt.Fprintln(stdout, line)
 	return err
 }

@@ -48,7 +48,7 @@ func deliveryIn(states ...lifecyclev1.KeptnState) *lifecyclev1.KeptnAppVersion {
 	kav.Spec.Environment, kav.Spec.Commit = "production", &lifecyclev1.Commit{SHA: sha}
 	began := metav1.NewTime(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC))
 	for i, state := range states {
-		kav.Status.Phases = append(kav.Status.Phases, lifecyclev1.PhaseRecord{Name: gatePhases[i], State: state, Message: fmt.Sprintf("m%d", i), StartTime: &began})
+		kav.Status.Phases = append(kav.Status.Phases, lifecyclev1.PhaseRecord{Name: lifecyclev1.AppPhases()[i], State: state, Message: fmt.Sprintf("m%d", i), StartTime: &began})
 	}
 	return kav
 }

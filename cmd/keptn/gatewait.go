@@ -20,6 +20,8 @@ import (
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers/condition"
 	"github.com/keptn/gitops/controllers/lifecycle"
+	"github.com/keptn/gitops/controllers/phase"
+	"github.com/keptn/gitops/controllers/verdict"
 )
 
 // gateOwner is who asks for deliveries.
@@ -44,30 +46,11 @@ type gateWait struct {
 	told map[string]string
 }
 
-// gateResult is how a wait ended.
-type gateResult struct {
-	App         string      `json:"app"`
-	Environment string      `json:"environment,omitempty"`
-	Commit      string      `json:"commit"`
-	Until       string      `json:"until"`
-	Verdict     string      `json:"verdict"`
-	Message     string      `json:"message"`
-	Delivery    string      `json:"delivery,omitempty"`
-	Phases      []gatePhase `json:"phases"`
-}
-
-// gatePhase is where a phase stood when the wait ended.
-type gatePhase struct {
-	Name    lifecyclev1.Phase      `json:"name"`
-	State   lifecyclev1.KeptnState `json:"state"`
-	Message string                 `json:"message,omitempty"`
-}
-
 // wait waits until the delivery is decided.
-func (w *gateWait) wait(ctx context.Context) (gateResult, error) {
+func (w *gateWait) wait(ctx context.Context) (phase.Answer, error) {
 	var err error
 	if w.lc, err = w.lifecycle(ctx); err != nil {
-		return gateResult{}, err
+		return phase.Answer{}, err
 	}
 	for {
 		result, err := w.look(ctx)
@@ -78,7 +61,7 @@ func (w *gateWait) wait(ctx context.Context) (gateResult, error) {
 		select {
 		case <-ctx.Done():
 			pause.Stop()
-			return gateResult{}, ctx.Err()
+			return phase.Answer{}, ctx.Err()
 		case <-pause.C:
 		}
 	}
@@ -148,35 +131,35 @@ var errWatchEnded = errors.New("the watch has ended")
 
 // look follows the deliveries and the Lifecycle as long as they can be watched. They
 // are watched before they are read, so that nothing is missed in between.
-func (w *gateWait) look(ctx context.Context) (gateResult, error) {
+func (w *gateWait) look(ctx context.Context) (phase.Answer, error) {
 	var kavs lifecyclev1.KeptnAppVersionList
 	where := client.InNamespace(recordNamespace(w.lc))
 	deliveries, err := w.client.Watch(ctx, &kavs, where)
 	if err != nil {
-		return gateResult{}, fmt.Errorf("watch KeptnAppVersions: %w", err)
+		return phase.Answer{}, fmt.Errorf("watch KeptnAppVersions: %w", err)
 	}
 	defer deliveries.Stop()
 	lifecycles, err := w.client.Watch(ctx, &gitopsv1alpha1.LifecycleList{}, client.InNamespace(w.lc.Namespace))
 	if err != nil {
-		return gateResult{}, fmt.Errorf("watch Lifecycles: %w", err)
+		return phase.Answer{}, fmt.Errorf("watch Lifecycles: %w", err)
 	}
 	defer lifecycles.Stop()
 	if err := w.client.List(ctx, &kavs, where); err != nil {
-		return gateResult{}, fmt.Errorf("list KeptnAppVersions: %w", err)
+		return phase.Answer{}, fmt.Errorf("list KeptnAppVersions: %w", err)
 	}
 	w.deliveries = map[types.UID]*lifecyclev1.KeptnAppVersion{}
 	for i := range kavs.Items {
 		w.take(&kavs.Items[i])
 	}
 	if err := w.ask(ctx); err != nil {
-		return gateResult{}, err
+		return phase.Answer{}, err
 	}
 	return w.follow(ctx, deliveries.ResultChan(), lifecycles.ResultChan())
 }
 
 // follow waits for the events that decide, as long as deliveries are recorded where
 // they are watched.
-func (w *gateWait) follow(ctx context.Context, deliveries, lifecycles <-chan watch.Event) (gateResult, error) {
+func (w *gateWait) follow(ctx context.Context, deliveries, lifecycles <-chan watch.Event) (phase.Answer, error) {
 	watched := recordNamespace(w.lc)
 	for {
 		if result, done, err := w.decide(); done || err != nil {
@@ -186,18 +169,18 @@ func (w *gateWait) follow(ctx context.Context, deliveries, lifecycles <-chan wat
 		var open bool
 		select {
 		case <-ctx.Done():
-			return gateResult{}, ctx.Err()
+			return phase.Answer{}, ctx.Err()
 		case event, open = <-deliveries:
 		case event, open = <-lifecycles:
 		}
 		if !open || event.Type == watch.Error {
-			return gateResult{}, errWatchEnded
+			return phase.Answer{}, errWatchEnded
 		}
 		if why := w.see(event); why != "" {
-			return w.result(inconclusive, why), nil
+			return w.result(lifecyclev1.VerdictInconclusive, why), nil
 		}
 		if recordNamespace(w.lc) != watched {
-			return gateResult{}, errWatchEnded
+			return phase.Answer{}, errWatchEnded
 		}
 	}
 }
@@ -237,13 +220,10 @@ func (w *gateWait) refused() string {
 	return c.Message
 }
 
-// take notes a delivery if it is one of the commit.
+// take notes a delivery if it is one of the commit, or was: the next one who asks for it
+// takes the place of who asked before.
 func (w *gateWait) take(kav *lifecyclev1.KeptnAppVersion) {
-	ref, c := kav.Spec.Lifecycle, kav.Spec.Commit
-	if ref == nil || c == nil || ref.Namespace != w.lc.Namespace || ref.Name != w.lc.Name {
-		return
-	}
-	if strings.HasPrefix(c.SHA, w.flags.commit) || kav.Annotations[lifecycle.DeliverAnnotation] == w.flags.commit || w.deliveries[kav.UID] != nil {
+	if verdict.Of(kav, w.lc, w.flags.commit) || w.deliveries[kav.UID] != nil && kav.Spec.Commit != nil {
 		w.deliveries[kav.UID] = kav
 	}
 }
@@ -252,8 +232,7 @@ func (w *gateWait) take(kav *lifecyclev1.KeptnAppVersion) {
 func (w *gateWait) newest() *lifecyclev1.KeptnAppVersion {
 	var newest *lifecyclev1.KeptnAppVersion
 	for _, kav := range w.deliveries {
-		if newest == nil || kav.CreationTimestamp.After(newest.CreationTimestamp.Time) ||
-			kav.CreationTimestamp.Equal(&newest.CreationTimestamp) && kav.Spec.Revision > newest.Spec.Revision {
+		if verdict.Newer(kav, newest) {
 			newest = kav
 		}
 	}
@@ -266,7 +245,7 @@ func (w *gateWait) ask(ctx context.Context) error {
 		w.heard = w.asked // what came of it in between was not watched
 		return nil
 	}
-	if w.flags.until != "pre-deployment" {
+	if w.until() != lifecyclev1.StagePreDeployment {
 		return w.tell("commit", "waiting for a delivery of "+w.flags.commit)
 	}
 	u := &unstructured.Unstructured{}
@@ -283,7 +262,7 @@ func (w *gateWait) ask(ctx context.Context) error {
 }
 
 // decide tells what is new, and says whether the wait is over.
-func (w *gateWait) decide() (result gateResult, done bool, err error) {
+func (w *gateWait) decide() (result phase.Answer, done bool, err error) {
 	kav := w.newest()
 	if kav == nil {
 		return result, false, nil
@@ -294,7 +273,7 @@ func (w *gateWait) decide() (result gateResult, done bool, err error) {
 	if err := w.tell("delivery", fmt.Sprintf("delivery %s/%s of %s", kav.Namespace, kav.Name, kav.Spec.Commit.SHA)); err != nil {
 		return result, false, err
 	}
-	for _, name := range gateStages[w.flags.until] {
+	for _, name := range lifecyclev1.AppPhasesUntil(w.until()) {
 		rec := kav.Status.Phase(name)
 		if rec == nil || rec.StartTime == nil {
 			continue
@@ -303,8 +282,8 @@ func (w *gateWait) decide() (result gateResult, done bool, err error) {
 			return result, false, err
 		}
 	}
-	verdict, message := gateVerdict(&kav.Status.Delivery, gateStages[w.flags.until])
-	return w.result(verdict, message), verdict != "", nil
+	result = w.result(phase.Verdict(&kav.Status.Delivery, w.until()))
+	return result, result.Verdict != "", nil
 }
 
 // tell prints what is said of something, once.
@@ -323,28 +302,22 @@ func (w *gateWait) last() string {
 	if kav == nil {
 		return fmt.Sprintf("there is no delivery of %s", w.flags.commit)
 	}
-	_, message := gateVerdict(&kav.Status.Delivery, gateStages[w.flags.until])
+	_, message := phase.Verdict(&kav.Status.Delivery, w.until())
 	return message
 }
 
 // result is how the wait ends.
-func (w *gateWait) result(verdict, message string) gateResult {
-	r := gateResult{
-		App: w.flags.app, Environment: w.flags.environment, Commit: w.flags.commit, Until: w.flags.until,
-		Verdict: verdict, Message: message, Phases: []gatePhase{},
+func (w *gateWait) result(v lifecyclev1.Verdict, message string) phase.Answer {
+	r := phase.Answer{Environment: w.flags.environment, Commit: w.flags.commit, Until: w.until(), Phases: []phase.Standing{}}
+	if kav := w.newest(); kav != nil {
+		r = phase.AnswerOf(kav, w.until())
 	}
-	kav := w.newest()
-	if kav == nil {
-		return r
-	}
-	r.Environment, r.Commit, r.Delivery = kav.Spec.Environment, kav.Spec.Commit.SHA, kav.Namespace+"/"+kav.Name
-	for _, name := range gateStages[w.flags.until] {
-		if rec := kav.Status.Phase(name); rec != nil {
-			r.Phases = append(r.Phases, gatePhase{rec.Name, rec.State, rec.Message})
-		}
-	}
+	r.App, r.Verdict, r.Message = w.flags.app, v, message
 	return r
 }
+
+// until is the last stage that is waited for.
+func (w *gateWait) until() lifecyclev1.Stage { return lifecyclev1.Stage(w.flags.until) }
 
 // recordNamespace is where deliveries of a Lifecycle are recorded: beside its
 // workloads, and while none is known beside itself. It is empty, which is everywhere,

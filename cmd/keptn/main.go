@@ -72,6 +72,6 @@ authors of lifecycle.yaml.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newController(), newCheck(), newGate(), newPolicy(), newConvert(), newUninstall())
+	root.AddCommand(newController(), newCheck(), newGate(), newPolicy(), newDora(), newConvert(), newUninstall())
 	return root
 }

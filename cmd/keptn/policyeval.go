@@ -43,7 +43,8 @@ A value is a number, .nan, null for no data, or a list of series:
 [{labels: {path: /}, value: 3}, …]. A series can have values, one a minute up to
 now, in place of value: [1, 2, 3], or '0+10x5' as promtool writes them. The file
 can also have slo, params, commit, commits, rollout and now. A name that the policy does
-not declare is an error.
+not declare is an error. What a rollout burned of error budgets is given as slo: {x:
+{burned: 0.03, …}}, or measured where the file has rollout: {startedAt: …}.
 
 Queries that are templates are filled in by the flags, else by params and rollout of
 that file, else by the only Lifecycle beside the policy: its app and its params. A
@@ -172,7 +173,7 @@ func complete(ctx context.Context, in *policy.Input, spec v1alpha1.SLOPolicySpec
 		return err
 	}
 	if in.Rollout != nil {
-		subject.RolloutFinished = in.Rollout.FinishedAt
+		subject.RolloutStarted, subject.RolloutFinished = in.Rollout.StartedAt, in.Rollout.FinishedAt
 	}
 	measured := measure.All(ctx, subject, measure.Sources{Ask: ask})
 	for _, r := range measured.Records {
@@ -273,5 +274,12 @@ func verdictText(w io.Writer, v policy.Verdict) error {
 			fmt.Fprintf(table, "\t\t  %s = %s\n", x.Expr, x.Value)
 		}
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if burned := v.Burned(); burned != "" {
+		_, err := fmt.Fprintf(w, "\n%s\n", burned)
+		return err
+	}
+	return nil
 }

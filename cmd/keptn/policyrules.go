@@ -38,9 +38,9 @@ rules is left out, and said in comments, or for json on standard error.
 of the Prometheus operator, whose labels have to match its ruleSelector.
 
 Exit code: 0 printed, 2 could not make rules.`,
-		Example: `  keptn policy rules --policy apps/checkout/lifecycle.yaml > rules.yaml
-  keptn policy rules --policy slo.yaml --name checkout-slo --app checkout --environment production --param region=eu
-  keptn policy rules --policy slo.yaml -o prometheusrule --label release=monitoring | kubectl apply -f -`,
+		Example: `  keptn policy rules --policy apps/payment/lifecycle.yaml --app payment > rules.yaml
+  keptn policy rules --policy slo.yaml --name payment-slo --app payment --environment production --param region=eu
+  keptn policy rules --policy slo.yaml --app payment -o prometheusrule --label release=monitoring | kubectl apply -f -`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return flags.print(cmd.OutOrStdout(), cmd.ErrOrStderr())

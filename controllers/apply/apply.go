@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 )
@@ -90,16 +91,27 @@ func Object(ctx context.Context, c client.Client, obj client.Object, owner strin
 	if err != nil {
 		return fmt.Errorf("apply: %w", err)
 	}
-	u := &unstructured.Unstructured{Object: fields}
-	u.SetGroupVersionKind(gvk)
-	err = c.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(owner), client.ForceOwnership)
+	said := &unstructured.Unstructured{Object: fields}
+	said.SetGroupVersionKind(gvk)
+	patch, err := Patch(said)
 	if err == nil {
-		err = runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, obj)
+		err = c.Patch(ctx, obj, patch, client.FieldOwner(owner), client.ForceOwnership)
 	}
 	if err != nil {
 		return fmt.Errorf("apply %s %s: %w", gvk.Kind, client.ObjectKeyFromObject(obj), err)
 	}
 	return nil
+}
+
+// Patch is a server-side apply of what is said, to be sent for an object with a type:
+// client.Apply of what has none would have the cache hold all of the kind twice, and reads
+// of the typed one would not wait for it.
+func Patch(said *unstructured.Unstructured) (client.Patch, error) {
+	text, err := said.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("write %s as JSON: %w", said.GetName(), err)
+	}
+	return client.RawPatch(types.ApplyPatchType, text), nil
 }
 
 // Own makes owner the controller of obj, so that obj goes when owner goes. It

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,27 +17,6 @@ import (
 	"github.com/keptn/gitops/controllers/phase"
 )
 
-// longNames are phases in the words of Keptn's events.
-var longNames = map[lifecyclev1.Phase]string{
-	lifecyclev1.PhaseAppPreDeployTasks:             "App Pre-Deployment Tasks",
-	lifecyclev1.PhaseAppPreDeployEvaluations:       "App Pre-Deployment Evaluations",
-	lifecyclev1.PhaseAppDeploy:                     "App Deployment",
-	lifecyclev1.PhaseAppSoak:                       "App Soak",
-	lifecyclev1.PhaseAppPostDeployTasks:            "App Post-Deployment Tasks",
-	lifecyclev1.PhaseAppPostDeployEvaluations:      "App Post-Deployment Evaluations",
-	lifecyclev1.PhasePromotion:                     "Promotion Tasks",
-	lifecyclev1.PhaseWorkloadPreDeployTasks:        "Workload Pre-Deployment Tasks",
-	lifecyclev1.PhaseWorkloadPreDeployEvaluations:  "Workload Pre-Deployment Evaluations",
-	lifecyclev1.PhaseWorkloadDeploy:                "Workload Deployment",
-	lifecyclev1.PhaseWorkloadPostDeployTasks:       "Workload Post-Deployment Tasks",
-	lifecyclev1.PhaseWorkloadPostDeployEvaluations: "Workload Post-Deployment Evaluations",
-	appCompleted:      "App Completed",
-	workloadCompleted: "Workload Completed",
-	reconcileWorkload: "Reconcile Workloads",
-	createTask:        "Create Task",
-	createEvaluation:  "Create Evaluation",
-}
-
 // What events tell of that is no phase: the whole of a delivery, and steps within one.
 const (
 	appCompleted      lifecyclev1.Phase = "AppCompleted"
@@ -45,6 +25,18 @@ const (
 	createTask        lifecyclev1.Phase = "CreateTask"
 	createEvaluation  lifecyclev1.Phase = "CreateEvaluation"
 )
+
+// steps are those in the words of Keptn's events.
+var steps = map[lifecyclev1.Phase]string{
+	appCompleted:      "App Completed",
+	workloadCompleted: "Workload Completed",
+	reconcileWorkload: "Reconcile Workloads",
+	createTask:        "Create Task",
+	createEvaluation:  "Create Evaluation",
+}
+
+// longName is a phase, or a step, in the words of Keptn's events.
+func longName(name lifecyclev1.Phase) string { return cmp.Or(name.LongName(), steps[name]) }
 
 // A verb is how an event tells of what happened, in its reason and in its message.
 type verb struct{ reason, message, kind string }
@@ -87,7 +79,7 @@ func (t teller) tell(name lifecyclev1.Phase, what verb, why string) {
 		why = ": " + why
 	}
 	namespace, about := t.about.GetNamespace(), t.about.GetName()
-	note := fmt.Sprintf("%s: %s%s / Namespace: %s, Name: %s, Version: %s", longNames[name], what.message, why, namespace, about, t.version)
+	note := fmt.Sprintf("%s: %s%s / Namespace: %s, Name: %s, Version: %s", longName(name), what.message, why, namespace, about, t.version)
 	annotations := map[string]string{"namespace": namespace, "name": about, "phase": string(name)}
 	maps.Copy(annotations, t.facts)
 	t.recorder.AnnotatedEventf(t.about, nil, annotations, what.kind, string(name)+what.reason, string(name), "%s", condition.Note(note))
@@ -104,7 +96,7 @@ func (t teller) complain(ctx context.Context, d *lifecyclev1.Delivery, err error
 	switch {
 	case errors.As(err, &failed):
 		t.tell(failed.step, uncreated[failed.step], err.Error())
-	case longNames[d.CurrentPhase] != "":
+	case d.CurrentPhase.LongName() != "":
 		t.tell(d.CurrentPhase, troubled, err.Error())
 	}
 }

@@ -205,17 +205,17 @@ func TestAnEventSaysWhereItHappened(t *testing.T) {
 
 func TestEveryPhaseHasALongName(t *testing.T) {
 	for _, name := range []lifecyclev1.Phase{appCompleted, workloadCompleted, reconcileWorkload, createTask, createEvaluation} {
-		if longNames[name] == "" {
+		if longName(name) == "" {
 			t.Errorf("%s has none", name)
 		}
 	}
 	for _, p := range (&AppVersionReconciler{}).phases() {
-		if longNames[p.Name] == "" {
+		if longName(p.Name) == "" {
 			t.Errorf("%s has none", p.Name)
 		}
 	}
 	for _, p := range (&WorkloadVersionReconciler{}).phases() {
-		if longNames[p.Name] == "" {
+		if longName(p.Name) == "" {
 			t.Errorf("%s has none", p.Name)
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -25,20 +27,18 @@ import (
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers/apply"
 	"github.com/keptn/gitops/controllers/condition"
+	"github.com/keptn/gitops/controllers/evidence"
 	"github.com/keptn/gitops/controllers/options"
 	"github.com/keptn/gitops/controllers/phase"
 	"github.com/keptn/gitops/controllers/trust"
 	"github.com/keptn/gitops/controllers/workload"
 	"github.com/keptn/gitops/dora"
 	"github.com/keptn/gitops/telemetry"
+	"github.com/keptn/gitops/telemetry/record"
 )
 
 // fieldOwner is who makes tasks and evaluations.
 const fieldOwner = "keptn-delivery"
-
-// Observer is told of every change of a delivery once it is recorded. The
-// evaluations are those of the delivery, when it has ended.
-type Observer func(ctx context.Context, before, after *lifecyclev1.KeptnAppVersion, evaluations []lifecyclev1.KeptnEvaluation)
 
 // Promoter promotes what a delivery delivered to the next stage, and returns where
 // that can be seen. An error that is [ErrNotPromoted] will not go away by itself, and
@@ -50,11 +50,14 @@ type Promoter func(ctx context.Context, kav *lifecyclev1.KeptnAppVersion) (url, 
 type AppVersionReconciler struct {
 	client.Client
 
-	Clock     clock.PassiveClock
-	Events    recorder.EventRecorder
-	Observers []Observer
+	Clock  clock.PassiveClock
+	Events recorder.EventRecorder
+	// Teller is told of every change of a delivery once it is recorded.
+	Teller *telemetry.Teller
 	// Traced says that traces are exported: then tasks and events are told of theirs.
 	Traced bool
+	// Logger makes the logger of a reconcile; nil: one that knows the record's name.
+	Logger func(*reconcile.Request) logr.Logger
 	// Promote is called once all that comes before the promotion has passed.
 	Promote Promoter
 	// OwnNamespace is where definitions are looked up that a namespace does not have.
@@ -101,7 +104,8 @@ func (r *AppVersionReconciler) SetupWithManager(mgr ctrl.Manager, opts controlle
 		Watches(&lifecyclev1.KeptnWorkloadVersion{}, wake(r, appsOfWorkload)).
 		Watches(&lifecyclev1.KeptnAppVersion{}, wake(r, sameApp), builder.WithPredicates(onlyCreates())).
 		Watches(&gitopsv1alpha1.Lifecycle{}, wake(r, ofLifecycle), builder.WithPredicates(onlyDeletes())).
-		WithOptions(opts)
+		WithOptions(opts).
+		WithLogConstructor(r.Logger)
 	for _, definition := range definitions() {
 		b = b.Watches(definition, wake(r, appVersions.waitingFor), builder.WithPredicates(onlyCreates()))
 	}
@@ -126,7 +130,7 @@ func (r *AppVersionReconciler) Reconcile(ctx context.Context, kav *lifecyclev1.K
 		return reconcile.Result{}, nil
 	}
 	before := kav.DeepCopy()
-	d := &appDelivery{kav: kav, subject: &subject{now: r.Clock.Now()}}
+	d := &appDelivery{kav: kav, subject: &subject{fields: kav.Status.Fields, now: r.Clock.Now()}}
 	recheck, err := r.progress(ctx, d)
 	r.teller(kav).complain(ctx, &kav.Status.Delivery, err)
 	if later := putOff(appGoesOn(before, kav), &kav.Status.Delivery, kav.CreationTimestamp, r.Clock.Now()); later > 0 {
@@ -238,7 +242,7 @@ func (r *AppVersionReconciler) gather(ctx context.Context, d *appDelivery) error
 func (r *AppVersionReconciler) subjectOf(kav *lifecyclev1.KeptnAppVersion, now time.Time, timeout time.Duration) *subject {
 	spec := &kav.Spec
 	of := &subject{
-		owner: kav, names: spec.Checks,
+		owner: kav, asked: spec.Asked, fields: kav.Status.Fields,
 		now: now, timeout: timeout, problem: spec.Problem,
 		task: lifecyclev1.TaskContext{AppName: spec.AppName, AppVersion: spec.Version, ObjectType: "App", Metadata: handedOn(kav, r.Traced)},
 		evaluation: lifecyclev1.KeptnEvaluationSpec{
@@ -279,13 +283,14 @@ func (d *appDelivery) summarize() {
 // record writes the status if it changed, and tells of the change.
 func (r *AppVersionReconciler) record(ctx context.Context, before *lifecyclev1.KeptnAppVersion, d *appDelivery) error {
 	kav := d.kav
-	var found []lifecyclev1.KeptnEvaluation
+	var facts record.Facts
 	var err error
-	if telemetry.Ended(before, kav) {
-		if found, err = r.checker().evaluationsOf(ctx, kav.Namespace, kav.UID); err != nil {
+	if telemetry.AppNeedsFacts(before, kav) {
+		if facts, err = r.checker().facts(ctx, kav); err != nil {
 			return err
 		}
 	}
+	facts.Applier = d.applier()
 	written, err := apply.Status(ctx, r.Client, before, kav)
 	if err != nil || !written {
 		return err
@@ -297,17 +302,25 @@ func (r *AppVersionReconciler) record(ctx context.Context, before *lifecyclev1.K
 			t.tell(reconcileWorkload, notFound, name)
 		}
 	}
-	for _, observe := range r.Observers {
-		observe(ctx, before, kav, found)
-	}
+	r.Teller.App(ctx, before, kav, facts)
 	return nil
+}
+
+// applier is the object of Flux that applied the first of the delivered workloads.
+func (d *appDelivery) applier() corev1.ObjectReference {
+	for _, w := range d.live {
+		if w != nil {
+			return evidence.AppliedBy(w.Object.GetLabels())
+		}
+	}
+	return corev1.ObjectReference{}
 }
 
 // teller tells of a delivery of an app.
 func (r *AppVersionReconciler) teller(kav *lifecyclev1.KeptnAppVersion) teller {
 	facts := map[string]string{"appName": kav.Spec.AppName, "appVersion": kav.Spec.Version, "appVersionName": kav.Name}
 	if r.Traced {
-		facts[lifecyclev1.TraceParentAnnotation] = telemetry.Traceparent(kav.UID)
+		facts[lifecyclev1.TraceParentAnnotation] = record.OfApp(kav).Traceparent()
 	}
 	return teller{r.Events, kav, kav.Spec.Version, facts}
 }

@@ -33,36 +33,11 @@ func (e *LaterError) Unwrap() error { return e.Err }
 
 // phases is the life of an app's delivery, first to last.
 func (r *AppVersionReconciler) phases() phase.Table[*appDelivery] {
-	type kav = *appDelivery
-	type items = []lifecyclev1.ItemStatus
-	c := r.checker()
-	return phase.Table[kav]{
-		tasks(c, lifecyclev1.PhaseAppPreDeployTasks, lifecyclev1.PreDeploymentCheckType,
-			func(of *subject) []string { return of.names.PreDeploymentTasks },
-			func(d kav) *items { return &d.kav.Status.PreDeploymentTaskStatus },
-			func(d kav) *lifecyclev1.KeptnState { return &d.kav.Status.PreDeploymentStatus }),
-		evaluations(c, lifecyclev1.PhaseAppPreDeployEvaluations, lifecyclev1.PreDeploymentEvaluationCheckType,
-			func(of *subject) []string { return of.names.PreDeploymentEvaluations },
-			func(d kav) *items { return &d.kav.Status.PreDeploymentEvaluationTaskStatus },
-			func(d kav) *lifecyclev1.KeptnState { return &d.kav.Status.PreDeploymentEvaluationStatus }),
-		{
-			Name: lifecyclev1.PhaseAppDeploy, Run: r.deploy, Stops: true,
-			State: func(d kav) *lifecyclev1.KeptnState { return &d.kav.Status.WorkloadOverallStatus },
-		},
-		{Name: lifecyclev1.PhaseAppSoak, Run: soak},
-		tasks(c, lifecyclev1.PhaseAppPostDeployTasks, lifecyclev1.PostDeploymentCheckType,
-			func(of *subject) []string { return of.names.PostDeploymentTasks },
-			func(d kav) *items { return &d.kav.Status.PostDeploymentTaskStatus },
-			func(d kav) *lifecyclev1.KeptnState { return &d.kav.Status.PostDeploymentStatus }),
-		evaluations(c, lifecyclev1.PhaseAppPostDeployEvaluations, lifecyclev1.PostDeploymentEvaluationCheckType,
-			func(of *subject) []string { return of.names.PostDeploymentEvaluations },
-			func(d kav) *items { return &d.kav.Status.PostDeploymentEvaluationTaskStatus },
-			func(d kav) *lifecyclev1.KeptnState { return &d.kav.Status.PostDeploymentEvaluationStatus }),
-		{
-			Name: lifecyclev1.PhasePromotion, Run: r.promotion(c),
-			State: func(d kav) *lifecyclev1.KeptnState { return &d.kav.Status.PromotionStatus },
-		},
-	}
+	return tableOf(r.checker(), lifecyclev1.AppPhases(), map[lifecyclev1.Phase]run[*appDelivery]{
+		lifecyclev1.PhaseAppDeploy: r.deploy,
+		lifecyclev1.PhaseAppSoak:   soak,
+		lifecyclev1.PhasePromotion: r.promotion,
+	})
 }
 
 // deploy waits for the rollout: that of the commit, or those of all workloads.
@@ -148,25 +123,20 @@ func soak(_ context.Context, d *appDelivery, rec *lifecyclev1.PhaseRecord) (phas
 
 // promotion runs the tasks of the promotion, and then has what was delivered
 // promoted.
-func (r *AppVersionReconciler) promotion(c checker) func(context.Context, *appDelivery, *lifecyclev1.PhaseRecord) (phase.Outcome, error) {
-	return func(ctx context.Context, d *appDelivery, rec *lifecyclev1.PhaseRecord) (phase.Outcome, error) {
-		o, err := c.runPhase(ctx, d.subject, rec, batch{
-			noun: "promotion", kind: lifecyclev1.PromotionCheckType,
-			names: d.kav.Spec.PromotionTasks, items: &d.kav.Status.PromotionTaskStatus, ensure: c.ensureTask,
-		})
-		if err != nil || !o.State.Passed() || d.kav.Spec.PullRequest == nil || r.Promote == nil {
-			return o, err
-		}
-		url, message, err := r.Promote(ctx, d.kav)
-		switch {
-		case errors.Is(err, ErrNotPromoted):
-			return phase.Fail(phase.Failed, "%v", err), nil
-		case err != nil:
-			return inTime(phase.Wait(phase.Waiting, "trying again: %v", err), rec, d.subject).In(promoteAgain(err)), nil
-		}
-		d.kav.Status.PullRequestURL = url
-		return phase.Pass("%s", message), nil
+func (r *AppVersionReconciler) promotion(ctx context.Context, d *appDelivery, rec *lifecyclev1.PhaseRecord) (phase.Outcome, error) {
+	o, err := r.checker().runChecks(ctx, d.subject, rec)
+	if err != nil || !o.State.Passed() || d.kav.Spec.PullRequest == nil || r.Promote == nil {
+		return o, err
 	}
+	url, message, err := r.Promote(ctx, d.kav)
+	switch {
+	case errors.Is(err, ErrNotPromoted):
+		return phase.Fail(phase.Failed, "%v", err), nil
+	case err != nil:
+		return inTime(phase.Wait(phase.Waiting, "trying again: %v", err), rec, d.subject).In(promoteAgain(err)), nil
+	}
+	d.kav.Status.PullRequestURL = url
+	return phase.Pass("%s", message), nil
 }
 
 // retryPromotion is the time between two tries to promote while a forge is down.

@@ -48,15 +48,14 @@ func workloadGoesOn(before, after *lifecyclev1.KeptnWorkloadVersion) bool {
 		return false
 	}
 	b, a := before.Status.DeepCopy(), after.Status.DeepCopy()
-	quieten(&b.Delivery, &b.CheckStatuses)
-	quieten(&a.Delivery, &a.CheckStatuses)
+	quieten(&b.Delivery, b.Fields)
+	quieten(&a.Delivery, a.Fields)
 	return equality.Semantic.DeepEqual(b, a)
 }
 
 func essence(s *lifecyclev1.KeptnAppVersionStatus) *lifecyclev1.KeptnAppVersionStatus {
 	quiet := s.DeepCopy()
-	quieten(&quiet.Delivery, &quiet.CheckStatuses)
-	quietenItems(quiet.PromotionTaskStatus)
+	quieten(&quiet.Delivery, quiet.Fields)
 	for i := range quiet.WorkloadStatus {
 		if w := &quiet.WorkloadStatus[i]; !w.Status.Completed() {
 			w.Status = ""
@@ -78,10 +77,14 @@ func anyEnded(statuses []lifecyclev1.WorkloadStatus) bool {
 }
 
 // quieten leaves out how things go on that have not ended.
-func quieten(d *lifecyclev1.Delivery, checks *lifecyclev1.CheckStatuses) {
+func quieten(d *lifecyclev1.Delivery, fields func(lifecyclev1.Phase) (*lifecyclev1.KeptnState, *[]lifecyclev1.ItemStatus)) {
 	for i := range d.Phases {
-		if rec := &d.Phases[i]; !rec.State.Completed() {
+		rec := &d.Phases[i]
+		if !rec.State.Completed() {
 			rec.Reason, rec.Message = "", ""
+		}
+		if _, items := fields(rec.Name); items != nil {
+			quietenItems(*items)
 		}
 	}
 	if !d.Status.Completed() {
@@ -89,12 +92,6 @@ func quieten(d *lifecyclev1.Delivery, checks *lifecyclev1.CheckStatuses) {
 	}
 	if !begun(d) {
 		d.StartTime = metav1.Time{}
-	}
-	for _, items := range [][]lifecyclev1.ItemStatus{
-		checks.PreDeploymentTaskStatus, checks.PreDeploymentEvaluationTaskStatus,
-		checks.PostDeploymentTaskStatus, checks.PostDeploymentEvaluationTaskStatus,
-	} {
-		quietenItems(items)
 	}
 }
 

@@ -17,16 +17,17 @@ import (
 	"github.com/keptn/gitops/controllers/apply"
 	"github.com/keptn/gitops/controllers/phase"
 	"github.com/keptn/gitops/controllers/workload"
-	"github.com/keptn/gitops/telemetry"
+	"github.com/keptn/gitops/telemetry/record"
 )
 
 // subject is what checks are made for: one delivery, of an app or of a workload.
 type subject struct {
 	// owner of the checks' objects, which are in its namespace.
 	owner client.Object
-	// names are what is to be checked.
-	names lifecyclev1.Checks
-	now   time.Time
+	// asked are the names of what a phase is to check, and fields where it is recorded.
+	asked  func(lifecyclev1.Phase) []string
+	fields func(lifecyclev1.Phase) (*lifecyclev1.KeptnState, *[]lifecyclev1.ItemStatus)
+	now    time.Time
 	// timeout of a phase; zero is none.
 	timeout time.Duration
 	// problem says why what is to be checked is not known.
@@ -65,40 +66,27 @@ type checker struct {
 	ownNamespace string
 }
 
-// tasks is the phase that runs tasks, all at once.
-func tasks[T delivery](c checker, name lifecyclev1.Phase, kind lifecyclev1.CheckType, names func(*subject) []string,
-	items func(T) *[]lifecyclev1.ItemStatus, state func(T) *lifecyclev1.KeptnState,
-) phase.Phase[T] {
-	return phase.Phase[T]{Name: name, State: state, Run: func(ctx context.Context, of T, rec *lifecyclev1.PhaseRecord) (phase.Outcome, error) {
-		return c.runPhase(ctx, of.checked(), rec, batch{noun: "tasks", kind: kind, names: names(of.checked()), items: items(of), ensure: c.ensureTask})
-	}}
-}
+// run brings a phase of a delivery as far as it will go.
+type run[T delivery] = func(context.Context, T, *lifecyclev1.PhaseRecord) (phase.Outcome, error)
 
-// evaluations is the phase that evaluates, all at once.
-func evaluations[T delivery](c checker, name lifecyclev1.Phase, kind lifecyclev1.CheckType, names func(*subject) []string,
-	items func(T) *[]lifecyclev1.ItemStatus, state func(T) *lifecyclev1.KeptnState,
-) phase.Phase[T] {
-	return phase.Phase[T]{Name: name, State: state, Run: func(ctx context.Context, of T, rec *lifecyclev1.PhaseRecord) (phase.Outcome, error) {
-		return c.runPhase(ctx, of.checked(), rec, batch{noun: "evaluations", kind: kind, names: names(of.checked()), items: items(of), ensure: c.ensureEvaluation})
-	}}
-}
-
-// batch is the checks of one phase, and how each of them is begun.
-type batch struct {
-	noun  string
-	kind  lifecyclev1.CheckType
-	names []string
-	items *[]lifecyclev1.ItemStatus
-	// ensure returns how a check stands, and begins one that has no object, unless it
-	// ended before by the record.
-	ensure func(ctx context.Context, of *subject, key itemKey, recorded lifecyclev1.ItemStatus) (phase.Item, error)
-}
-
-// undecidable says whether the phase cannot be judged where it is not known what is to
-// be checked. Then nothing stops the rollout that is not known to be asked for: it is
-// followed, and left without a verdict.
-func (what batch) undecidable() bool {
-	return len(what.names) > 0 || what.kind == lifecyclev1.PostDeploymentEvaluationCheckType || what.kind == lifecyclev1.PromotionCheckType
+// tableOf is the life of a kind of delivery. A phase that has no run of its own runs its
+// checks; a rollout that fails stops what follows even where checks do not block.
+func tableOf[T delivery](c checker, names []lifecyclev1.Phase, runs map[lifecyclev1.Phase]run[T]) phase.Table[T] {
+	var table phase.Table[T]
+	for _, name := range names {
+		row := phase.Phase[T]{Name: name, Run: runs[name], Stops: name.Stage() == lifecyclev1.StageDeployment}
+		if row.Run == nil {
+			row.Run = func(ctx context.Context, of T, rec *lifecyclev1.PhaseRecord) (phase.Outcome, error) {
+				return c.runChecks(ctx, of.checked(), rec)
+			}
+		}
+		row.State = func(of T) *lifecyclev1.KeptnState {
+			state, _ := of.checked().fields(name)
+			return state
+		}
+		table = append(table, row)
+	}
+	return table
 }
 
 // handedOn is the metadata of an app's delivery as tasks are told of it: with its trace
@@ -106,7 +94,7 @@ func (what batch) undecidable() bool {
 func handedOn(kav *lifecyclev1.KeptnAppVersion, traced bool) map[string]string {
 	metadata := map[string]string{}
 	if traced {
-		metadata[lifecyclev1.TraceParentAnnotation] = telemetry.Traceparent(kav.UID)
+		metadata[lifecyclev1.TraceParentAnnotation] = record.OfApp(kav).Traceparent()
 	}
 	maps.Copy(metadata, kav.Spec.Metadata)
 	return metadata
@@ -127,22 +115,37 @@ func (k itemKey) object(of *subject) string {
 		workload.Digest(10, string(of.owner.GetUID()), string(k.phase), k.definition, fmt.Sprint(k.attempt+1)))
 }
 
-// runPhase makes the object of every check that has none, and decides from them all.
-func (c checker) runPhase(ctx context.Context, of *subject, rec *lifecyclev1.PhaseRecord, what batch) (phase.Outcome, error) {
-	if of.problem != "" && what.undecidable() {
+// runChecks makes the object of every check of a phase that has none, and decides from
+// them all. Where it is not known what is to be checked, nothing stops the rollout that
+// is not known to be asked for: it is followed, and left without a verdict.
+func (c checker) runChecks(ctx context.Context, of *subject, rec *lifecyclev1.PhaseRecord) (phase.Outcome, error) {
+	kind, names := rec.Name.Check(), of.asked(rec.Name)
+	last := kind == lifecyclev1.PostDeploymentEvaluationCheckType || kind == lifecyclev1.PromotionCheckType
+	if of.problem != "" && (len(names) > 0 || last) {
 		return phase.Outcome{State: lifecyclev1.StateUnknown, Reason: reasonUnreadable, Message: "cannot be judged: " + of.problem}, nil
 	}
+	var noun string
+	ensure := c.ensureTask
+	switch kind {
+	case lifecyclev1.PreDeploymentEvaluationCheckType, lifecyclev1.PostDeploymentEvaluationCheckType:
+		noun, ensure = "evaluations", c.ensureEvaluation
+	case lifecyclev1.PromotionCheckType:
+		noun = "promotion"
+	default:
+		noun = "tasks"
+	}
+	_, items := of.fields(rec.Name)
 	var found []phase.Item
-	for _, name := range unique(what.names) {
-		key := itemKey{what.kind, rec.Name, name, rec.Attempt}
-		item, err := what.ensure(ctx, of, key, recorded(*what.items, key.object(of)))
+	for _, name := range unique(names) {
+		key := itemKey{kind, rec.Name, name, rec.Attempt}
+		item, err := ensure(ctx, of, key, recorded(*items, key.object(of)))
 		if err != nil {
 			return phase.Outcome{}, err
 		}
 		found = append(found, item)
 	}
-	*what.items = phase.Statuses(found)
-	return inTime(phase.Judge(what.noun, found), rec, of), nil
+	*items = phase.Statuses(found)
+	return inTime(phase.Judge(noun, found), rec, of), nil
 }
 
 // inTime lets a phase fail that has not ended when its time is over.

@@ -16,6 +16,7 @@ import (
 	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
 	"github.com/keptn/gitops/controllers/phase"
 	"github.com/keptn/gitops/policy"
+	"github.com/keptn/gitops/telemetry/record"
 )
 
 // ensureEvaluation returns how an evaluation stands, and begins one where there is
@@ -139,6 +140,19 @@ func (c checker) previous(ctx context.Context, before *good, name string, spec *
 		}
 	}
 	return previous, nil
+}
+
+// facts are the tasks and the evaluations of a delivery, as telemetry tells of them.
+func (c checker) facts(ctx context.Context, owner client.Object) (record.Facts, error) {
+	evaluations, err := c.evaluationsOf(ctx, owner.GetNamespace(), owner.GetUID())
+	if err != nil {
+		return record.Facts{}, err
+	}
+	var tasks lifecyclev1.KeptnTaskList
+	if err := c.List(ctx, &tasks, client.InNamespace(owner.GetNamespace()), client.MatchingFields{byOwner: string(owner.GetUID())}); err != nil {
+		return record.Facts{}, fmt.Errorf("list tasks: %w", err)
+	}
+	return record.Facts{Tasks: tasks.Items, Evaluations: evaluations}, nil
 }
 
 // unchanged is what an evaluation measured of the metrics that the policy still

@@ -100,20 +100,21 @@ func checksOfApp(kav *lifecyclev1.KeptnAppVersion) []string {
 	if kav.Status.Status.Completed() {
 		return nil
 	}
-	return unique(append(namesOf(kav.Spec.Checks), kav.Spec.PromotionTasks...))
+	return unique(allOf(lifecyclev1.AppPhases(), kav.Spec.Asked))
 }
 
 func checksOfWorkload(kwv *lifecyclev1.KeptnWorkloadVersion) []string {
 	if kwv.Status.Status.Completed() {
 		return nil
 	}
-	return unique(namesOf(kwv.Spec.Checks))
+	return unique(allOf(lifecyclev1.WorkloadPhases(), kwv.Spec.Asked))
 }
 
-func namesOf(c lifecyclev1.Checks) []string {
+// allOf are the names of what any of the phases is asked to check.
+func allOf(phases []lifecyclev1.Phase, asked func(lifecyclev1.Phase) []string) []string {
 	var names []string
-	for _, list := range [][]string{c.PreDeploymentTasks, c.PreDeploymentEvaluations, c.PostDeploymentTasks, c.PostDeploymentEvaluations} {
-		names = append(names, list...)
+	for _, p := range phases {
+		names = append(names, asked(p)...)
 	}
 	return names
 }

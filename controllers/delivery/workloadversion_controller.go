@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
@@ -24,6 +25,8 @@ import (
 	"github.com/keptn/gitops/controllers/options"
 	"github.com/keptn/gitops/controllers/phase"
 	"github.com/keptn/gitops/controllers/workload"
+	"github.com/keptn/gitops/telemetry"
+	"github.com/keptn/gitops/telemetry/record"
 )
 
 // WorkloadVersionReconciler walks a delivery of a workload, which is a
@@ -33,8 +36,12 @@ type WorkloadVersionReconciler struct {
 
 	Clock  clock.PassiveClock
 	Events recorder.EventRecorder
+	// Teller is told of every change of a delivery once it is recorded.
+	Teller *telemetry.Teller
 	// Traced says that traces are exported: then tasks are told of theirs.
 	Traced bool
+	// Logger makes the logger of a reconcile; nil: one that knows the record's name.
+	Logger func(*reconcile.Request) logr.Logger
 	// OwnNamespace is where definitions are looked up that a namespace does not have.
 	OwnNamespace string
 	// Rollouts says that the cluster has Argo Rollouts.
@@ -69,7 +76,8 @@ func (r *WorkloadVersionReconciler) SetupWithManager(mgr ctrl.Manager, opts cont
 		Owns(&lifecyclev1.KeptnTask{}).
 		Watches(&lifecyclev1.KeptnAppVersion{}, wake(r, workloadsOfApp)).
 		Watches(&lifecyclev1.KeptnWorkloadVersion{}, wake(r, sameWorkload), builder.WithPredicates(onlyCreates())).
-		WithOptions(opts)
+		WithOptions(opts).
+		WithLogConstructor(r.Logger)
 	for _, definition := range definitions() {
 		b = b.Watches(definition, wake(r, workloadVersions.waitingFor), builder.WithPredicates(onlyCreates()))
 	}
@@ -101,7 +109,7 @@ func (r *WorkloadVersionReconciler) Reconcile(ctx context.Context, kwv *lifecycl
 	if later := putOff(workloadGoesOn(before, kwv), &kwv.Status.Delivery, kwv.CreationTimestamp, r.Clock.Now()); later > 0 {
 		return apply.Result(sooner(recheck, later), err)
 	}
-	written, recordErr := apply.Status(ctx, r.Client, before, kwv)
+	written, recordErr := r.record(ctx, before, kwv)
 	if recordErr != nil {
 		return apply.Result(0, recordErr)
 	}
@@ -114,6 +122,27 @@ func (r *WorkloadVersionReconciler) Reconcile(ctx context.Context, kwv *lifecycl
 		t.announce(&before.Status.Delivery, &kwv.Status.Delivery, workloadCompleted)
 	}
 	return apply.Result(recheck, err)
+}
+
+// record writes the status if it changed, and has others told of the change.
+func (r *WorkloadVersionReconciler) record(ctx context.Context, before, kwv *lifecyclev1.KeptnWorkloadVersion) (bool, error) {
+	var facts record.Facts
+	var err error
+	if telemetry.WorkloadNeedsFacts(before, kwv) {
+		if facts, err = r.checker().facts(ctx, kwv); err != nil {
+			return false, err
+		}
+	}
+	all, err := deliveriesOfApp(ctx, r, kwv.Namespace, kwv.Spec.AppName)
+	if err != nil {
+		return false, err
+	}
+	written, err := apply.Status(ctx, r.Client, before, kwv)
+	if err == nil && written {
+		app := newestOf(all, func(kav *lifecyclev1.KeptnAppVersion) bool { return brings(kav, kwv) })
+		r.Teller.Workload(ctx, before, kwv, app, facts)
+	}
+	return written, err
 }
 
 // teller tells of a delivery of a workload.
@@ -190,7 +219,7 @@ func (r *WorkloadVersionReconciler) delivery(ctx context.Context, kwv *lifecycle
 	}
 	spec := &kwv.Spec
 	d.subject = &subject{
-		owner: kwv, names: spec.Checks,
+		owner: kwv, asked: spec.Asked, fields: kwv.Status.Fields,
 		now: r.Clock.Now(), timeout: d.config.checkTimeout,
 		task: lifecyclev1.TaskContext{
 			AppName: spec.AppName, WorkloadName: spec.WorkloadName, WorkloadVersion: spec.Version, ObjectType: "Workload",

@@ -17,31 +17,9 @@ import (
 
 // phases is the life of a workload's delivery, first to last.
 func (r *WorkloadVersionReconciler) phases() phase.Table[*workloadDelivery] {
-	type kwv = *workloadDelivery
-	type items = []lifecyclev1.ItemStatus
-	c := r.checker()
-	return phase.Table[kwv]{
-		tasks(c, lifecyclev1.PhaseWorkloadPreDeployTasks, lifecyclev1.PreDeploymentCheckType,
-			func(of *subject) []string { return of.names.PreDeploymentTasks },
-			func(d kwv) *items { return &d.kwv.Status.PreDeploymentTaskStatus },
-			func(d kwv) *lifecyclev1.KeptnState { return &d.kwv.Status.PreDeploymentStatus }),
-		evaluations(c, lifecyclev1.PhaseWorkloadPreDeployEvaluations, lifecyclev1.PreDeploymentEvaluationCheckType,
-			func(of *subject) []string { return of.names.PreDeploymentEvaluations },
-			func(d kwv) *items { return &d.kwv.Status.PreDeploymentEvaluationTaskStatus },
-			func(d kwv) *lifecyclev1.KeptnState { return &d.kwv.Status.PreDeploymentEvaluationStatus }),
-		{
-			Name: lifecyclev1.PhaseWorkloadDeploy, Run: deployWorkload, Stops: true,
-			State: func(d kwv) *lifecyclev1.KeptnState { return &d.kwv.Status.DeploymentStatus },
-		},
-		tasks(c, lifecyclev1.PhaseWorkloadPostDeployTasks, lifecyclev1.PostDeploymentCheckType,
-			func(of *subject) []string { return of.names.PostDeploymentTasks },
-			func(d kwv) *items { return &d.kwv.Status.PostDeploymentTaskStatus },
-			func(d kwv) *lifecyclev1.KeptnState { return &d.kwv.Status.PostDeploymentStatus }),
-		evaluations(c, lifecyclev1.PhaseWorkloadPostDeployEvaluations, lifecyclev1.PostDeploymentEvaluationCheckType,
-			func(of *subject) []string { return of.names.PostDeploymentEvaluations },
-			func(d kwv) *items { return &d.kwv.Status.PostDeploymentEvaluationTaskStatus },
-			func(d kwv) *lifecyclev1.KeptnState { return &d.kwv.Status.PostDeploymentEvaluationStatus }),
-	}
+	return tableOf(r.checker(), lifecyclev1.WorkloadPhases(), map[lifecyclev1.Phase]run[*workloadDelivery]{
+		lifecyclev1.PhaseWorkloadDeploy: deployWorkload,
+	})
 }
 
 // deployWorkload waits until the workload runs the revision.

@@ -32,6 +32,7 @@ import (
 	"github.com/keptn/gitops/controllers/condition"
 	"github.com/keptn/gitops/controllers/provider"
 	"github.com/keptn/gitops/controllers/serving"
+	"github.com/keptn/gitops/telemetry"
 )
 
 // fieldOwner owns what this package creates.
@@ -63,6 +64,8 @@ type Reconciler struct {
 	// KeptnMetrics that an evaluation's own namespace lacks. Where it is empty there
 	// are none.
 	OwnNamespace string
+	// Teller is told of every change of an evaluation once it is recorded.
+	Teller *telemetry.Teller
 
 	policies policies
 }
@@ -142,6 +145,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, e *lifecyclev1.KeptnEvaluati
 	written, err := apply.Status(ctx, r.Client, before, e)
 	if err == nil && written {
 		r.announce(before.Status.OverallStatus, e)
+		r.Teller.Evaluation(ctx, before, e)
 	}
 	return apply.Result(recheck, err)
 }

@@ -39,7 +39,7 @@ func (r *Reconciler) measure(ctx context.Context, e *lifecyclev1.KeptnEvaluation
 	}
 	if rollout := e.Spec.Rollout; rollout != nil {
 		subject.Query.Environment = rollout.Environment
-		subject.RolloutFinished = timeOf(rollout.FinishedAt)
+		subject.RolloutStarted, subject.RolloutFinished = timeOf(rollout.StartedAt), timeOf(rollout.FinishedAt)
 	}
 	if commit := e.Spec.Commit; commit != nil {
 		subject.Query.Commit = commit.SHA

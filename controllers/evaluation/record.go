@@ -134,6 +134,12 @@ func objectiveOf(name string, state slo.State) lifecyclev1.SLOStatus {
 		ErrorRatio:      percent(state.ErrorRatio),
 		BudgetRemaining: percent(state.BudgetRemaining),
 	}
+	switch {
+	case state.Burned != nil:
+		status.BudgetBurned = percent(*state.Burned)
+	case state.MissingBurned != "":
+		status.Message = "budget burned: " + state.MissingBurned
+	}
 	for window, rate := range state.Burn {
 		if status.BurnRates == nil {
 			status.BurnRates = map[string]string{}

@@ -78,11 +78,13 @@ func TestARecordNamesWhatWasAsked(t *testing.T) {
 func TestARecordHasTheObjectivesSorted(t *testing.T) {
 	got := evaluation.ObjectivesOf(measure.Measured{SLOs: map[string]slo.State{
 		"late":   {Missing: "no data"},
-		"errors": {ErrorRatio: 0.0005, BudgetRemaining: -0.25, Burn: map[time.Duration]float64{time.Hour: 14.4}},
+		"errors": {ErrorRatio: 0.0005, BudgetRemaining: -0.25, Burned: new(0.0312345678), Burn: map[time.Duration]float64{time.Hour: 14.4}},
+		"new":    {BudgetRemaining: 1, MissingBurned: "total: no data"},
 	}})
 	want := []lifecyclev1.SLOStatus{
-		{Name: "errors", ErrorRatio: "0.05%", BudgetRemaining: "-25%", BurnRates: map[string]string{"1h": "14.4"}},
+		{Name: "errors", ErrorRatio: "0.05%", BudgetRemaining: "-25%", BudgetBurned: "3.12346%", BurnRates: map[string]string{"1h": "14.4"}},
 		{Name: "late", Message: "no data"},
+		{Name: "new", ErrorRatio: "0%", BudgetRemaining: "100%", Message: "budget burned: total: no data"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -52,6 +52,7 @@ func TestTheLargestRecordFitsIntoAnObject(t *testing.T) {
 		c := newCluster(t, largest(), answer)
 		e := &lifecyclev1.KeptnEvaluation{Spec: lifecyclev1.KeptnEvaluationSpec{EvaluationDefinition: "largest", Policy: largest()}}
 		e.Namespace = "shop"
+		e.Spec.Rollout = &lifecyclev1.Rollout{StartedAt: after(-90 * time.Second)}
 		e.Status.StartTime = *after(-1000 * time.Minute)
 		for i := range 999 {
 			e.Status.Repeated = append(e.Status.Repeated, lifecyclev1.RepeatedVerdict{At: *after(time.Duration(i-999) * time.Minute), Verdict: "fail", Summary: strings.Repeat("<", 200)})

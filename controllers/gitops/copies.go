@@ -15,23 +15,55 @@ import (
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	"github.com/keptn/gitops/controllers/apply"
 	"github.com/keptn/gitops/controllers/repository"
+	"github.com/keptn/gitops/controllers/shard"
 	"github.com/keptn/gitops/gitsource/manifest"
 )
+
+// settled is what the copies of a source were made of, and as what the cluster held them
+// then: as long as both stay there is nothing to apply.
+type settled struct {
+	found *manifest.Found
+	// source is its identity, generation and shard, and held its copies by their versions.
+	source, held string
+}
 
 // applyCopies keeps one object for every Lifecycle and SLOPolicy that was found,
 // and deletes those that are no longer in Git. What has an error in it stays as
 // it last was without.
 func (r *Reconciler) applyCopies(ctx context.Context, s *scope) error {
+	s.source.Status.Lifecycles = lifecyclesOf(s.source, s.found.Apps)
+	held, err := r.copiesOf(ctx, s.source)
+	if err != nil {
+		return err
+	}
+	now := settled{
+		found:  s.found,
+		source: fmt.Sprint(s.source.UID, s.source.Generation, s.source.Labels[shard.Label]),
+		held:   versions(held),
+	}
+	name := client.ObjectKeyFromObject(s.source)
+	r.mu.Lock()
+	before := r.settled[name]
+	r.mu.Unlock()
+	if before == now {
+		return nil
+	}
+	if err := r.changeCopies(ctx, s, held); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.settled[name] = now // what was written is another version, which is looked at once more
+	r.mu.Unlock()
+	return nil
+}
+
+func (r *Reconciler) changeCopies(ctx context.Context, s *scope, held []client.Object) error {
 	kept := map[string]bool{}
 	var failures error
-	s.source.Status.Lifecycles = nil
 	for i := range s.found.Apps {
 		app := &s.found.Apps[i]
 		lc := r.lifecycleCopy(s.source, app)
 		kept[key(lc)] = true
-		s.source.Status.Lifecycles = append(s.source.Status.Lifecycles, gitopsv1alpha1.FoundLifecycle{
-			Name: lc.Name, App: lc.Spec.App, Path: app.Path, File: app.File,
-		})
 		if app.Problems.HasErrors() {
 			continue
 		}
@@ -48,7 +80,19 @@ func (r *Reconciler) applyCopies(ctx context.Context, s *scope) error {
 			failures = errors.Join(failures, r.applyCopy(ctx, s.source, p))
 		}
 	}
-	return errors.Join(failures, r.prune(ctx, s, kept))
+	return errors.Join(failures, r.prune(ctx, s, held, kept))
+}
+
+// lifecyclesOf tells of the apps that were found.
+func lifecyclesOf(source *gitopsv1alpha1.GitSource, apps []manifest.App) []gitopsv1alpha1.FoundLifecycle {
+	var found []gitopsv1alpha1.FoundLifecycle
+	for i := range apps {
+		lc := &apps[i].Lifecycle
+		found = append(found, gitopsv1alpha1.FoundLifecycle{
+			Name: repository.CopyName(source, lc.Name), App: AppName(lc), Path: apps[i].Path, File: apps[i].File,
+		})
+	}
+	return found
 }
 
 // applyCopy writes a copy, unless the cluster already has it as it is.
@@ -62,7 +106,7 @@ func (r *Reconciler) applyCopy(ctx context.Context, source *gitopsv1alpha1.GitSo
 // lifecycleCopy is the object of an app that was found.
 func (r *Reconciler) lifecycleCopy(source *gitopsv1alpha1.GitSource, app *manifest.App) *gitopsv1alpha1.Lifecycle {
 	lc := &gitopsv1alpha1.Lifecycle{Spec: *app.Lifecycle.Spec.DeepCopy()}
-	lc.Spec.App = appName(&app.Lifecycle)
+	lc.Spec.App = AppName(&app.Lifecycle)
 	describe(lc, source, app.Lifecycle.Name, app.File)
 	lc.Annotations[gitopsv1alpha1.PathAnnotation] = app.Path
 	return lc
@@ -103,11 +147,16 @@ func policyNames(files []*manifest.File) map[policyIn]string {
 func describe(obj client.Object, source *gitopsv1alpha1.GitSource, name, file string) {
 	obj.SetNamespace(source.Namespace)
 	obj.SetName(repository.CopyName(source, name))
-	obj.SetLabels(map[string]string{gitopsv1alpha1.SourceLabel: source.Name})
+	labels := map[string]string{gitopsv1alpha1.SourceLabel: source.Name}
+	if key := source.Labels[shard.Label]; key != "" {
+		labels[shard.Label] = key
+	}
+	obj.SetLabels(labels)
 	obj.SetAnnotations(map[string]string{gitopsv1alpha1.FileAnnotation: file})
 }
 
-func appName(lc *gitopsv1alpha1.Lifecycle) string {
+// AppName is the name of the app that a Lifecycle is about.
+func AppName(lc *gitopsv1alpha1.Lifecycle) string {
 	if lc.Spec.App != "" {
 		return lc.Spec.App
 	}
@@ -116,26 +165,42 @@ func appName(lc *gitopsv1alpha1.Lifecycle) string {
 
 func key(obj client.Object) string { return fmt.Sprintf("%T/%s", obj, obj.GetName()) }
 
-// prune deletes copies of what is no longer in Git, but nothing of a file or
-// folder that has problems: what it would hold is not known.
-func (r *Reconciler) prune(ctx context.Context, s *scope, kept map[string]bool) error {
+// copiesOf are the copies that the cluster has of a source. They are the cache's own, and
+// must not be changed.
+func (r *Reconciler) copiesOf(ctx context.Context, source *gitopsv1alpha1.GitSource) ([]client.Object, error) {
 	var lifecycles gitopsv1alpha1.LifecycleList
 	var policies gitopsv1alpha1.SLOPolicyList
-	mine := client.MatchingFields{repository.SourceIndex: client.ObjectKeyFromObject(s.source).String()}
-	if err := r.List(ctx, &lifecycles, mine); err != nil {
-		return fmt.Errorf("list lifecycles: %w", err)
+	mine := client.MatchingFields{repository.SourceIndex: client.ObjectKeyFromObject(source).String()}
+	if err := r.List(ctx, &lifecycles, mine, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list lifecycles: %w", err)
 	}
-	if err := r.List(ctx, &policies, mine); err != nil {
-		return fmt.Errorf("list policies: %w", err)
+	if err := r.List(ctx, &policies, mine, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list policies: %w", err)
 	}
-	var copies []client.Object
+	copies := make([]client.Object, 0, len(lifecycles.Items)+len(policies.Items))
 	for i := range lifecycles.Items {
 		copies = append(copies, &lifecycles.Items[i])
 	}
 	for i := range policies.Items {
 		copies = append(copies, &policies.Items[i])
 	}
-	for _, obj := range copies {
+	return copies, nil
+}
+
+// versions tells one state of objects from every other.
+func versions(objects []client.Object) string {
+	all := make([]string, len(objects))
+	for i, obj := range objects {
+		all[i] = string(obj.GetUID()) + "@" + obj.GetResourceVersion()
+	}
+	slices.Sort(all)
+	return strings.Join(all, " ")
+}
+
+// prune deletes copies of what is no longer in Git, but nothing of a file or
+// folder that has problems: what it would hold is not known.
+func (r *Reconciler) prune(ctx context.Context, s *scope, held []client.Object, kept map[string]bool) error {
+	for _, obj := range held {
 		if kept[key(obj)] || inDoubt(s.found.Problems, obj.GetAnnotations()) {
 			continue
 		}

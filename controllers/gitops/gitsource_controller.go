@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -31,8 +31,10 @@ import (
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	"github.com/keptn/gitops/controllers/apply"
 	"github.com/keptn/gitops/controllers/condition"
+	"github.com/keptn/gitops/controllers/optional"
 	"github.com/keptn/gitops/controllers/report"
 	"github.com/keptn/gitops/controllers/repository"
+	"github.com/keptn/gitops/controllers/shard"
 	"github.com/keptn/gitops/gitsource"
 	"github.com/keptn/gitops/gitsource/manifest"
 )
@@ -41,6 +43,9 @@ const (
 	// defaultInterval and defaultTimeout apply where a source does not say them.
 	defaultInterval = time.Minute
 	defaultTimeout  = time.Minute
+	// waiting is how many times as many sources as other objects are worked on at a
+	// time, for most of that time they wait for a server.
+	waiting = 4
 	// fieldOwner is who applies the copies of what was read from Git.
 	fieldOwner = "keptn-gitops"
 )
@@ -53,24 +58,35 @@ type Reconciler struct {
 	Events       events.EventRecorder
 	Repositories *repository.Repositories
 	Reporter     *report.Reporter
+	// Kinds has the kinds watched that sources borrow from.
+	Kinds *optional.Kinds
+	// Shard is which sources are read here.
+	Shard shard.Shard
 
-	news chan event.GenericEvent
+	news  chan event.GenericEvent
+	turns Turns
 
 	mu    sync.Mutex
 	looks map[types.NamespacedName]look
 	// wanted are sources of which Fetch wants a look.
-	wanted map[types.NamespacedName]bool
+	wanted  map[types.NamespacedName]bool
+	settled map[types.NamespacedName]settled
 }
 
 // scope is what one reconcile of a GitSource works on; each step fills in what
 // it is named for.
 type scope struct {
 	source *gitopsv1alpha1.GitSource
+	origin repository.Origin
 	repo   *gitsource.Repository
 	// revision is the newest one of the remote.
 	revision gitsource.Revision
 	// found is what it holds.
 	found *manifest.Found
+	// done gives back the turn at the server, if one was taken; silent says that it did not
+	// answer in time.
+	done   func(answered bool)
+	silent bool
 	// recheck is when to look again.
 	recheck time.Duration
 	// scheduled says of an error that it is tried again after recheck, and not
@@ -82,25 +98,35 @@ type scope struct {
 // +kubebuilder:rbac:groups=gitops.keptn.sh,resources=gitsources/status,verbs=patch
 // +kubebuilder:rbac:groups=gitops.keptn.sh,resources=slopolicies,verbs=get;list;watch;create;patch;delete
 
-// SetupWithManager registers the reconciler and what wakes it: its own object, a
-// copy that somebody changed or deleted, a rollout that no known commit
-// explains, and news from the forge.
+// SetupWithManager registers the reconciler and what wakes it: its own object, the
+// object that it borrows from, a copy that somebody changed or deleted, a rollout that
+// no known commit explains, and news from the forge.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options) error {
 	r.news = make(chan event.GenericEvent)
 	r.looks = map[types.NamespacedName]look{}
 	r.wanted = map[types.NamespacedName]bool{}
-	return ctrl.NewControllerManagedBy(mgr).
+	r.settled = map[types.NamespacedName]settled{}
+	opts.MaxConcurrentReconciles = max(1, opts.MaxConcurrentReconciles) * waiting
+	r.turns.Most = opts.MaxConcurrentReconciles / 2
+	c, err := ctrl.NewControllerManagedBy(mgr).
 		Named("gitsource").
-		For(&gitopsv1alpha1.GitSource{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, requested()))).
+		For(&gitopsv1alpha1.GitSource{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, Requested(), shard.Moved()))).
 		Owns(&gitopsv1alpha1.Lifecycle{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Owns(&gitopsv1alpha1.SLOPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(source.Channel(r.news, &handler.EnqueueRequestForObject{})).
 		WithOptions(opts).
-		Complete(r)
+		Build(r)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		r.Kinds.Watch(c, &sourcev1.GitRepository{}, r.wakeBorrowers(gitopsv1alpha1.GitRepositoryKind), lendsOtherwise()),
+		r.Kinds.Watch(c, repository.NewApplication(), r.wakeBorrowers(gitopsv1alpha1.ApplicationKind), lendsOtherwise()),
+	)
 }
 
-// requested lets through sources of which a look at the remote is asked.
-func requested() predicate.Predicate {
+// Requested lets through sources of which a look at the remote is asked.
+func Requested() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, _ := meta.ReconcileAnnotationValue(e.ObjectOld.GetAnnotations())
 		after, ok := meta.ReconcileAnnotationValue(e.ObjectNew.GetAnnotations())
@@ -126,8 +152,10 @@ func (r *Reconciler) Fetch(ctx context.Context, name types.NamespacedName) {
 // ones above it found.
 func steps() []func(*Reconciler, context.Context, *scope) error {
 	return []func(*Reconciler, context.Context, *scope) error{
+		(*Reconciler).resolve,
 		(*Reconciler).open,
 		(*Reconciler).fetch,
+		(*Reconciler).verify,
 		(*Reconciler).read,
 		(*Reconciler).reportStatus,
 		(*Reconciler).applyCopies,
@@ -140,7 +168,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	source := &gitopsv1alpha1.GitSource{}
 	source.Namespace, source.Name = req.Namespace, req.Name
 	err := r.Get(ctx, req.NamespacedName, source)
-	if apierrors.IsNotFound(err) {
+	if apierrors.IsNotFound(err) || err == nil && !r.Shard.Owns(source) {
 		r.forget(source)
 		return reconcile.Result{}, nil
 	}
@@ -149,7 +177,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	before := source.DeepCopy()
 	recheck, err := r.watch(ctx, source)
-	if apply.Terminating(err) {
+	switch {
+	case errors.Is(err, errBusy):
+		return reconcile.Result{RequeueAfter: recheck}, nil
+	case apply.Terminating(err):
 		return reconcile.Result{}, nil // the source goes with its namespace
 	}
 	written, patchErr := apply.Status(ctx, r.Client, before, source)
@@ -165,12 +196,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 // watch brings the status up to date, in memory. An error is one that trying
 // again soon can mend; what only the author, or time, can mend is in the status.
 func (r *Reconciler) watch(ctx context.Context, source *gitopsv1alpha1.GitSource) (time.Duration, error) {
-	s := &scope{source: source, recheck: intervalOf(source)}
+	s := &scope{source: source, recheck: Interval(source), done: func(bool) {}}
+	defer func() { s.done(!s.silent) }()
 	source.Status.ObservedGeneration = source.Generation
 	for _, step := range steps() {
 		err := step(r, ctx, s)
 		if err == nil {
 			continue
+		}
+		if errors.Is(err, errBusy) {
+			return s.recheck, err
 		}
 		condition.Summarize(source, explained(err))
 		if s.scheduled {
@@ -182,17 +217,34 @@ func (r *Reconciler) watch(ctx context.Context, source *gitopsv1alpha1.GitSource
 	return s.recheck, nil
 }
 
+// resolve finds out which repository it is. What was observed of another one does not
+// stand any more.
+func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
+	origin, err := r.Repositories.Origin(ctx, s.source)
+	if err != nil {
+		s.scheduled = repository.Problem(err) != ""
+		return err
+	}
+	s.origin = origin
+	status, url := &s.source.Status, origin.PublicURL()
+	if status.URL != "" && status.URL != url {
+		status.ObservedRevision, status.ObservedTag = "", ""
+	}
+	status.URL = url
+	return nil
+}
+
 // open opens the repository with the credentials of its Secret.
 func (r *Reconciler) open(ctx context.Context, s *scope) error {
-	opened, err := r.Repositories.Open(ctx, s.source)
+	opened, err := r.Repositories.Open(ctx, s.origin)
 	s.repo = opened
-	s.scheduled = err != nil && explained(err).Status == metav1.ConditionFalse
+	s.scheduled = repository.Problem(err) != ""
 	return err
 }
 
 // read finds out what the revision holds.
 func (r *Reconciler) read(ctx context.Context, s *scope) error {
-	found, err := r.Repositories.Head(ctx, s.repo, s.revision.Commit, s.source)
+	found, err := r.Repositories.Head(ctx, s.repo, s.revision.Commit, s.origin)
 	if err != nil {
 		return r.failed(s, err)
 	}
@@ -207,7 +259,7 @@ func (s *scope) outcome() condition.Outcome {
 	case s.source.Spec.Suspend:
 		return condition.Ready(meta.SuspendedReason, "suspended at %s", s.revision)
 	case s.found.Problems.HasErrors():
-		return condition.Failed(gitopsv1alpha1.InvalidManifestReason, "%s", validity(s.found).Description)
+		return condition.Failed(gitopsv1alpha1.InvalidManifestReason, "%s", Validity(s.found).Description)
 	default:
 		return condition.Ready(meta.SucceededReason, "read %s at %s", apps(len(s.found.Apps)), s.revision)
 	}
@@ -215,18 +267,21 @@ func (s *scope) outcome() condition.Outcome {
 
 // explained says how a source stands that could not be read.
 func explained(err error) condition.Outcome {
+	if reason := repository.Problem(err); reason != "" {
+		return condition.Failed(reason, "%v", err)
+	}
 	for _, known := range []struct {
 		err    error
 		reason string
 	}{
-		{repository.ErrSecret, gitopsv1alpha1.AuthenticationFailedReason},
-		{repository.ErrAddress, meta.InvalidURLReason},
+		{gitsource.ErrForbidden, gitopsv1alpha1.FetchFailedReason},
 		{gitsource.ErrUnauthorized, gitopsv1alpha1.AuthenticationFailedReason},
 		{gitsource.ErrNotFound, gitopsv1alpha1.FetchFailedReason},
 		{gitsource.ErrRefNotFound, gitopsv1alpha1.FetchFailedReason},
 		{gitsource.ErrCommitNotFound, gitopsv1alpha1.FetchFailedReason},
 		{gitsource.ErrEmptyRepository, gitopsv1alpha1.FetchFailedReason},
 		{gitsource.ErrTooLarge, gitopsv1alpha1.FetchFailedReason},
+		{gitsource.ErrObjectFormat, gitopsv1alpha1.FetchFailedReason},
 	} {
 		if errors.Is(err, known.err) {
 			return condition.Failed(known.reason, "%v", err)
@@ -238,7 +293,7 @@ func explained(err error) condition.Outcome {
 	return condition.Waiting(gitopsv1alpha1.FetchFailedReason, "%v; trying again", err)
 }
 
-// forget drops what is kept in memory for a source that is gone.
+// forget drops what is kept in memory for a source that is gone, or another's.
 func (r *Reconciler) forget(source *gitopsv1alpha1.GitSource) {
 	r.Reporter.Forget(source)
 	r.Repositories.Forget(client.ObjectKeyFromObject(source))
@@ -246,6 +301,7 @@ func (r *Reconciler) forget(source *gitopsv1alpha1.GitSource) {
 	defer r.mu.Unlock()
 	delete(r.looks, client.ObjectKeyFromObject(source))
 	delete(r.wanted, client.ObjectKeyFromObject(source))
+	delete(r.settled, client.ObjectKeyFromObject(source))
 }
 
 // announce emits an event for a new revision, and for every condition whose
@@ -259,25 +315,20 @@ func (r *Reconciler) announce(before, after *gitopsv1alpha1.GitSource) {
 	}
 }
 
-func intervalOf(source *gitopsv1alpha1.GitSource) time.Duration {
+// Interval is the time between two looks at the remote of a source.
+func Interval(source *gitopsv1alpha1.GitSource) time.Duration {
 	if d := source.Spec.Interval.Duration; d > 0 {
 		return d
 	}
 	return defaultInterval
 }
 
-func timeoutOf(source *gitopsv1alpha1.GitSource) time.Duration {
+// Timeout is how long one fetch of a source may take.
+func Timeout(source *gitopsv1alpha1.GitSource) time.Duration {
 	if t := source.Spec.Timeout; t != nil && t.Duration > 0 {
 		return t.Duration
 	}
 	return defaultTimeout
-}
-
-func refOf(ref *gitopsv1alpha1.GitRef) gitsource.Ref {
-	if ref == nil {
-		return gitsource.Ref{}
-	}
-	return gitsource.Ref{Branch: ref.Branch, Tag: ref.Tag, SemVer: ref.SemVer, Name: ref.Name, Commit: ref.Commit}
 }
 
 func apps(n int) string {

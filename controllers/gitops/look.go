@@ -3,6 +3,7 @@ package gitops
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -18,12 +19,17 @@ import (
 // doubles with each further one, up to the interval.
 const firstRetry = time.Second
 
+// errBusy: as many sources of the server are being looked at as may be.
+var errBusy = errors.New("the server is busy with other sources")
+
 // errUnread: a suspended source has no revision that stands.
 var errUnread = errors.New("suspended before it was read")
 
 // look is how the last look at a remote went.
 type look struct {
-	at       time.Time
+	at time.Time
+	// asked is what was looked at.
+	asked    string
 	revision gitsource.Revision
 	// err is why the remote could not be read, failures how often in a row.
 	err      error
@@ -51,14 +57,17 @@ func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 	if s.source.Spec.Suspend {
 		return s.standStill()
 	}
-	last, left := r.last(s.source)
+	last, left := r.last(s)
 	if left <= 0 {
 		revision, err := r.ask(ctx, s)
+		if errors.Is(err, errBusy) {
+			return err
+		}
 		if err != nil {
 			return r.failed(s, err)
 		}
-		last = look{at: r.Clock.Now(), revision: revision}
-		left = last.wait(intervalOf(s.source))
+		last = look{at: r.Clock.Now(), asked: s.origin.Looks(), revision: revision}
+		left = last.wait(Interval(s.source))
 		r.remember(s.source, last)
 	}
 	s.recheck, s.scheduled = left, last.err != nil
@@ -66,7 +75,11 @@ func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 		return last.err
 	}
 	s.revision = last.revision
-	s.source.Status.ObservedRevision = s.revision.String()
+	if s.revision.String() != s.source.Status.ObservedRevision {
+		r.expect(ctx, s)
+	}
+	s.source.Status.ObservedRevision, s.source.Status.ObservedTag = s.revision.String(), s.revision.Tag
+	s.source.Status.FetchMode = string(s.repo.Mode())
 	return nil
 }
 
@@ -77,23 +90,37 @@ func (s *scope) standStill() error {
 		s.scheduled = true
 		return errUnread
 	}
-	s.revision = observed
+	s.revision, s.revision.Tag = observed, s.source.Status.ObservedTag
 	return nil
 }
 
-// ask asks the remote for its revision.
+// ask asks the remote for its revision. Its turn ends with the reconcile, for what is read
+// then comes from the server, too.
 func (r *Reconciler) ask(ctx context.Context, s *scope) (gitsource.Revision, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeoutOf(s.source))
+	done, wait := r.turns.Take(s.origin.Server())
+	if done == nil {
+		s.recheck = wait
+		return gitsource.Revision{}, errBusy
+	}
+	s.done = done
+	r.mu.Lock()
+	delete(r.wanted, client.ObjectKeyFromObject(s.source))
+	r.mu.Unlock()
+	timeout := Timeout(s.source)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w: the remote took more than %s, which is spec.timeout", gitsource.ErrUnreachable, timeout))
 	defer cancel()
 	if request, ok := meta.ReconcileAnnotationValue(s.source.Annotations); ok {
 		s.source.Status.SetLastHandledReconcileRequest(request)
 	}
-	return s.repo.Fetch(ctx, refOf(s.source.Spec.Ref))
+	revision, err := s.origin.Fetch(ctx, s.repo)
+	s.silent = err != nil && ctx.Err() != nil
+	return revision, err
 }
 
 // last returns the last look at a remote, and how long it is until the next one
 // is due.
-func (r *Reconciler) last(source *gitopsv1alpha1.GitSource) (look, time.Duration) {
+func (r *Reconciler) last(s *scope) (look, time.Duration) {
+	source := s.source
 	name := client.ObjectKeyFromObject(source)
 	request, _ := meta.ReconcileAnnotationValue(source.Annotations)
 	ready := condition.Of(source, meta.ReadyCondition)
@@ -102,11 +129,10 @@ func (r *Reconciler) last(source *gitopsv1alpha1.GitSource) (look, time.Duration
 	defer r.mu.Unlock()
 	last, looked := r.looks[name]
 	wanted := r.wanted[name] || request != source.Status.LastHandledReconcileAt
-	delete(r.wanted, name)
-	if !looked || wanted || edited {
+	if !looked || wanted || edited || last.asked != s.origin.Looks() {
 		return last, 0
 	}
-	return last, last.at.Add(last.wait(intervalOf(source))).Sub(r.Clock.Now())
+	return last, last.at.Add(last.wait(Interval(source))).Sub(r.Clock.Now())
 }
 
 func (r *Reconciler) remember(source *gitopsv1alpha1.GitSource, l look) {
@@ -121,8 +147,11 @@ func (r *Reconciler) failed(s *scope, err error) error {
 	r.mu.Lock()
 	last := r.looks[client.ObjectKeyFromObject(s.source)]
 	r.mu.Unlock()
+	if last.asked != s.origin.Looks() {
+		last = look{asked: s.origin.Looks()}
+	}
 	last.at, last.err, last.failures = r.Clock.Now(), err, last.failures+1
 	r.remember(s.source, last)
-	s.recheck, s.scheduled = last.wait(intervalOf(s.source)), true
+	s.recheck, s.scheduled = last.wait(Interval(s.source)), true
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
+	"github.com/keptn/gitops/controllers/repository"
 	"github.com/keptn/gitops/gitsource"
 	"github.com/keptn/gitops/gitsource/forge"
 	"github.com/keptn/gitops/gitsource/manifest"
@@ -27,6 +28,8 @@ func app(name string) manifest.App {
 
 func TestACommitIsValidIfNothingInItIsWrong(t *testing.T) {
 	wrong := problem("a/lifecycle.yaml", manifest.Error, "unknown\nfield")
+	shownHint := forge.Problem{File: "f", Line: 3, Column: 5, Message: "hm", Warning: true}
+	shownWrong := forge.Problem{File: "a/lifecycle.yaml", Line: 3, Column: 5, Message: "unknown field"}
 	named := app("checkout")
 	named.Lifecycle.Spec.App = "shop"
 	cases := map[string]struct {
@@ -36,13 +39,13 @@ func TestACommitIsValidIfNothingInItIsWrong(t *testing.T) {
 	}{
 		"Nothing":  {"A repository need not have an app.", manifest.Found{}, forge.Status{State: forge.Success, Description: "no lifecycle.yaml found"}},
 		"Valid":    {"The apps are named.", manifest.Found{Apps: []manifest.App{app("a"), named}}, forge.Status{State: forge.Success, Description: "valid: a, shop"}},
-		"Warnings": {"A warning blocks no merge.", manifest.Found{Apps: []manifest.App{app("a")}, Problems: manifest.Problems{problem("f", manifest.Warning, "hm")}}, forge.Status{State: forge.Success, Description: "valid: a"}},
-		"Wrong":    {"The place and the mistake, in one line.", manifest.Found{Problems: manifest.Problems{wrong}}, forge.Status{State: forge.Failure, Description: "a/lifecycle.yaml:3:5: unknown field"}},
-		"Several":  {"They are counted, and the first one is shown.", manifest.Found{Problems: manifest.Problems{problem("f", manifest.Warning, "hm"), wrong, wrong}}, forge.Status{State: forge.Failure, Description: "2 problems: a/lifecycle.yaml:3:5: unknown field"}},
+		"Warnings": {"A warning blocks no merge.", manifest.Found{Apps: []manifest.App{app("a")}, Problems: manifest.Problems{problem("f", manifest.Warning, "hm")}}, forge.Status{State: forge.Success, Description: "valid: a", Problems: []forge.Problem{shownHint}}},
+		"Wrong":    {"The place and the mistake, in one line.", manifest.Found{Problems: manifest.Problems{wrong}}, forge.Status{State: forge.Failure, Description: "a/lifecycle.yaml:3:5: unknown field", Problems: []forge.Problem{shownWrong}}},
+		"Several":  {"They are counted, and the first one is shown.", manifest.Found{Problems: manifest.Problems{problem("f", manifest.Warning, "hm"), wrong, wrong}}, forge.Status{State: forge.Failure, Description: "2 problems: a/lifecycle.yaml:3:5: unknown field", Problems: []forge.Problem{shownHint, shownWrong, shownWrong}}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(tc.want, validity(&tc.found)); diff != "" {
+			if diff := cmp.Diff(tc.want, Validity(&tc.found)); diff != "" {
 				t.Errorf("%s\n(-want +got):\n%s", tc.reason, diff)
 			}
 		})
@@ -88,6 +91,9 @@ func TestARemoteIsLookedAtAgainInTime(t *testing.T) {
 		"Fourth":   {"Each pause is twice the last.", look{err: unreachable, failures: 4}, time.Minute, 8 * time.Second},
 		"Many":     {"It is never longer than the interval.", look{err: unreachable, failures: 1000}, time.Minute, time.Minute},
 		"Short":    {"Not even the first.", look{err: unreachable, failures: 1}, 100 * time.Millisecond, 100 * time.Millisecond},
+		"Lender":   {"Its coming wakes the source.", look{err: fmt.Errorf("spec.sourceRef: %w", repository.ErrNoLender), failures: 1}, time.Minute, time.Minute},
+		"SHA256":   {"It will not become another repository.", look{err: gitsource.ErrObjectFormat, failures: 1}, time.Minute, time.Minute},
+		"Disk":     {"Whoever has made room need not wait.", look{err: gitsource.ErrDisk, failures: 2}, time.Minute, 2 * time.Second},
 		"Anything": {"What nobody foresaw is tried again soon too.", look{err: errors.New("disk full"), failures: 2}, time.Minute, 2 * time.Second},
 	}
 	for name, tc := range cases {

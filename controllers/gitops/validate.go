@@ -8,7 +8,6 @@ import (
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	"github.com/keptn/gitops/controllers/condition"
 	"github.com/keptn/gitops/controllers/report"
-	"github.com/keptn/gitops/controllers/repository"
 	"github.com/keptn/gitops/gitsource/forge"
 	"github.com/keptn/gitops/gitsource/manifest"
 )
@@ -16,32 +15,51 @@ import (
 // maxProblems is how many problems a GitSource keeps in its status.
 const maxProblems = 20
 
-// validateContext is the context of the status that says whether a commit is
+// ValidateContext is the context of the status that says whether a commit is
 // valid, below <prefix>/<environment>/. It is public API: branch protection
 // refers to it.
-const validateContext = "validate"
+const ValidateContext = "validate"
 
 // reportStatus says on the newest commit whether what it holds is valid. A forge
 // that cannot be reached is no error.
 func (r *Reconciler) reportStatus(ctx context.Context, s *scope) error {
-	status := validity(s.found)
-	status.Commit = s.revision.Commit
-	status.Context = repository.ContextPrefix(s.source) + "/" + validateContext
-	to := report.Destination{
-		Name: repository.DestinationName(s.source),
-		Open: func() (forge.Destination, error) { return r.Repositories.Destination(ctx, s.source) },
-	}
-	reported, outcome := r.Reporter.Sync(s.source, r.news, to, []forge.Status{status}, s.source.Status.Reported)
+	r.show(ctx, s, Validity(s.found))
+	return nil
+}
+
+// show has the newest commit show a status.
+func (r *Reconciler) show(ctx context.Context, s *scope, status forge.Status) {
+	status.Commit, status.Context = s.revision.Commit, s.context()
+	to := report.To(r.Repositories.Destinations(s.origin), []forge.Status{status})
+	reported, outcome := r.Reporter.Sync(ctx, s.source, r.news, to, s.source.Status.Reported)
 	s.source.Status.Reported = reported
 	condition.Set(s.source, gitopsv1alpha1.ReportedCondition, outcome)
 	if outcome.Recheck > 0 {
 		s.recheck = min(s.recheck, outcome.Recheck)
 	}
-	return nil
 }
 
-// validity is what a commit should show of what it holds.
-func validity(found *manifest.Found) forge.Status {
+// expect has the forge asked what a new commit shows, while that is read and judged.
+func (r *Reconciler) expect(ctx context.Context, s *scope) {
+	r.Reporter.Expect(ctx, r.Repositories.Destinations(s.origin), s.revision.Commit, s.context())
+}
+
+// context of the status that says whether a commit is valid.
+func (s *scope) context() string { return s.origin.ContextPrefix + "/" + ValidateContext }
+
+// Validity is what a commit should show of what it holds, with each problem at its line
+// where the forge has a place for it.
+func Validity(found *manifest.Found) forge.Status {
+	status := verdict(found)
+	for _, p := range found.Problems {
+		status.Problems = append(status.Problems, forge.Problem{
+			File: p.File, Line: p.Line, Column: p.Column, Message: oneLine(p.Message), Warning: p.Severity == manifest.Warning,
+		})
+	}
+	return status
+}
+
+func verdict(found *manifest.Found) forge.Status {
 	var wrong []string
 	for _, p := range found.Problems {
 		if p.Severity == manifest.Error {
@@ -63,7 +81,7 @@ func validity(found *manifest.Found) forge.Status {
 func names(found []manifest.App) string {
 	list := make([]string, len(found))
 	for i := range found {
-		list[i] = appName(&found[i].Lifecycle)
+		list[i] = AppName(&found[i].Lifecycle)
 	}
 	return strings.Join(list, ", ")
 }

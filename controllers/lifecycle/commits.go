@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
+	"github.com/keptn/gitops/gitname"
 	"github.com/keptn/gitops/gitsource"
 )
 
@@ -27,7 +28,7 @@ const (
 // since the previous good delivery.
 func (r *Reconciler) addCommits(ctx context.Context, s *scope, kav *lifecyclev1.KeptnAppVersion) error {
 	delivered := kav.Spec.Commit
-	own, err := s.repo.Commit(ctx, delivered.SHA)
+	own, err := s.app.Commit(ctx, delivered.SHA)
 	if err != nil {
 		return fmt.Errorf("read the delivered commit: %w", err)
 	}
@@ -84,9 +85,9 @@ func (s *scope) broughtBy(ctx context.Context, sha, since string) (commits []lif
 
 // commitRecord is what a record keeps of a commit.
 func (s *scope) commitRecord(ctx context.Context, c *gitsource.Commit, message int) (lifecyclev1.Commit, error) {
-	files, err := s.repo.ChangedPaths(ctx, c.SHA)
+	files, err := s.app.ChangedPaths(ctx, c.SHA)
 	if err != nil {
-		return lifecyclev1.Commit{}, fmt.Errorf("read what %s changes: %w", short(c.SHA), err)
+		return lifecyclev1.Commit{}, fmt.Errorf("read what %s changes: %w", gitname.Short(c.SHA), err)
 	}
 	trailers := c.Trailers()
 	record := lifecyclev1.Commit{
@@ -123,9 +124,4 @@ func sizeOf(c lifecyclev1.Commit) int {
 // head is the begin of a text, so many bytes at most, in whole runes.
 func head(text string, n int) string {
 	return strings.ToValidUTF8(text[:min(len(text), n)], "")
-}
-
-// short is a commit as people write it.
-func short(sha string) string {
-	return sha[:min(7, len(sha))]
 }

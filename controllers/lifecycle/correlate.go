@@ -11,6 +11,7 @@ import (
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers/workload"
+	"github.com/keptn/gitops/gitname"
 	"github.com/keptn/gitops/gitsource"
 	"github.com/keptn/gitops/gitsource/manifest"
 )
@@ -21,16 +22,17 @@ type match struct {
 	evidence lifecyclev1.Evidence
 }
 
-// named are those workloads that were tied to the commit because they name it.
+// named are those workloads that were tied to the commit whatever they carry: because
+// they name it, or because it was applied.
 func (m *match) named(tied []*workload.Workload) []*workload.Workload {
-	if m.evidence == lifecyclev1.EvidenceAnnotation {
-		return tied
+	if m.evidence == lifecyclev1.EvidenceContent {
+		return nil
 	}
-	return nil
+	return tied
 }
 
 // correlate finds the commit that explains the workloads that changed: of those
-// that render their pod templates the newest one at or before the start of the
+// that explain their pod templates the newest one at or before the start of the
 // rollout, or the oldest one after it; else the one that their annotations name.
 // It returns nil where there is none.
 func (r *Reconciler) correlate(ctx context.Context, s *scope, changed []*workload.Workload) (*match, error) {
@@ -43,11 +45,12 @@ func (r *Reconciler) correlate(ctx context.Context, s *scope, changed []*workloa
 		if searched++; searched > maxSearched {
 			break
 		}
-		rendered, err := r.workloadsAt(ctx, s, c.SHA)
+		rendered, err := r.renderedAt(ctx, s, c.SHA)
 		if err != nil {
 			return nil, err
 		}
-		if best.weigh(c, s.existedBy(c, best.start), rendersAll(rendered, changed, s.lc.Namespace), annotated(changed, c.SHA)) {
+		explained := !slices.ContainsFunc(changed, func(w *workload.Workload) bool { return !s.explains(c.SHA, rendered, w) })
+		if best.weigh(c, s.existedBy(c, best.start), explained, annotated(changed, c.SHA)) {
 			break
 		}
 	}
@@ -108,24 +111,27 @@ func rendersAll(rendered []manifest.Workload, live []*workload.Workload, namespa
 	return true
 }
 
-// renders says whether the live workload carries a template of the rendered
-// ones. What is rendered without a namespace belongs to the given one.
-func renders(rendered []manifest.Workload, live *workload.Workload, namespace string) bool {
-	for _, w := range rendered {
-		if w.Kind == live.Kind && w.Name == live.Name && cmp.Or(w.Namespace, namespace) == live.Namespace {
-			return manifest.Matches(w.Template, live.Template)
-		}
-	}
-	return false
+// renders says whether the live workload carries a template of the rendered ones.
+func renders(all []manifest.Workload, live *workload.Workload, namespace string) bool {
+	w := renderedAs(all, live, namespace)
+	return w != nil && manifest.Matches(w.Template, live.Template)
 }
 
-// minAbbreviation is how many digits of a commit an annotation has to give.
-const minAbbreviation = 7
+// renderedAs is what a live workload is rendered as; nil where it is not. What is rendered
+// without a namespace belongs to the given one.
+func renderedAs(all []manifest.Workload, live *workload.Workload, namespace string) *manifest.Workload {
+	for i := range all {
+		if w := &all[i]; w.Kind == live.Kind && w.Name == live.Name && cmp.Or(w.Namespace, namespace) == live.Namespace {
+			return w
+		}
+	}
+	return nil
+}
 
 // annotated says whether all workloads claim to come from the commit.
 func annotated(live []*workload.Workload, sha string) bool {
 	for _, w := range live {
-		if len(w.Commit) < minAbbreviation || !strings.HasPrefix(sha, w.Commit) {
+		if !gitname.IsCommitish(w.Commit) || !strings.HasPrefix(sha, w.Commit) {
 			return false
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/keptn/gitops/controllers/phase"
 	"github.com/keptn/gitops/controllers/trust"
 	"github.com/keptn/gitops/controllers/workload"
+	"github.com/keptn/gitops/gitname"
 	"github.com/keptn/gitops/gitsource"
 	"github.com/keptn/gitops/gitsource/manifest"
 )
@@ -24,8 +25,9 @@ import (
 // the one under way to which more workloads have come.
 func (r *Reconciler) deliver(ctx context.Context, s *scope, found *match, tied []*workload.Workload) error {
 	s.lc.Status.Commits = remember(s.lc.Status.Commits, found.commit.SHA, found.commit.Committer.When, s.now)
-	if current := s.current(found.commit.SHA); current != nil && !cameBack(current, tied) {
-		return r.complete(ctx, s, current, found.named(tied))
+	if current := s.current(found.commit.SHA); current != nil && !cameBack(current, tied) && !s.late(current, tied) {
+		s.point(current) // again, where the status that did could not be written
+		return r.complete(ctx, s, current, found.evidence, found.named(tied))
 	}
 	kav, err := r.newDelivery(ctx, s, found, tied)
 	if err != nil {
@@ -57,7 +59,7 @@ func (s *scope) point(kav *lifecyclev1.KeptnAppVersion) {
 // for when the delivery is recorded: what is tied is not looked at again, and a
 // delivery that could not be recorded would be lost.
 func (s *scope) tie(kav *lifecyclev1.KeptnAppVersion, carrying []*workload.Workload) {
-	if kav.Spec.Commit.Evidence == lifecyclev1.EvidenceAnnotation {
+	if kav.Spec.Commit.Evidence != lifecyclev1.EvidenceContent {
 		return
 	}
 	for _, w := range carrying {
@@ -119,7 +121,7 @@ func refOf(refs []lifecyclev1.KeptnWorkloadRef, namespace string, w *workload.Wo
 func (r *Reconciler) completeNewest(ctx context.Context, s *scope) error {
 	for i := range s.deliveries {
 		kav := &s.deliveries[i]
-		if err := r.complete(ctx, s, kav, nil); err != nil {
+		if err := r.complete(ctx, s, kav, lifecyclev1.EvidenceContent, nil); err != nil {
 			return err
 		}
 		if wasApplied(&kav.Spec) {
@@ -130,36 +132,50 @@ func (r *Reconciler) completeNewest(ctx context.Context, s *scope) error {
 }
 
 // complete notes in a delivery under way which workloads have meanwhile got its
-// commit's templates; those that name the commit have, whatever they carry.
-func (r *Reconciler) complete(ctx context.Context, s *scope, underWay *lifecyclev1.KeptnAppVersion, named []*workload.Workload) error {
+// commit's templates, by which evidence; those that name the commit have, whatever they
+// carry, and are added where a release has installed them since.
+func (r *Reconciler) complete(ctx context.Context, s *scope, underWay *lifecyclev1.KeptnAppVersion, by lifecyclev1.Evidence, named []*workload.Workload) error {
 	if underWay.Spec.Commit == nil || underWay.Status.Status.Completed() {
 		return nil
 	}
-	rendered, err := r.workloadsAt(ctx, s, underWay.Spec.Commit.SHA)
+	rendered, err := r.renderedAt(ctx, s, underWay.Spec.Commit.SHA)
 	if errors.Is(err, gitsource.ErrCommitNotFound) {
 		return nil // history was rewritten, and nobody knows any more what it renders to
 	}
 	if err != nil {
 		return err
 	}
+	unchanged, err := r.unchanged(ctx, s, rendered)
+	if err != nil {
+		return err
+	}
+	settled, err := r.settled(ctx, s, underWay, rendered)
+	if err != nil {
+		return err
+	}
 	kav := recordOnly(underWay)
-	noted := fill(kav, rendered, s, named)
-	if len(noted) == 0 {
+	addInstalled(kav, s.installedAmong(named))
+	s.removeGone(kav, rendered)
+	noted := fill(kav, rendered, s, slices.Concat(named, unchanged, settled))
+	if len(noted) == 0 && len(kav.Spec.Workloads) == len(underWay.Spec.Workloads) {
 		return nil
 	}
-	begun(&kav.Spec, underWay.CreationTimestamp, len(named) > 0)
+	begun(&kav.Spec, underWay.CreationTimestamp, by)
 	if err := apply.Object(ctx, r.Client, kav, fieldOwner); err != nil {
 		return err
 	}
 	underWay.Spec = kav.Spec
 	s.point(underWay)
 	s.tie(kav, slices.DeleteFunc(noted, func(w *workload.Workload) bool { return slices.Contains(named, w) }))
+	for _, w := range settled {
+		statusOf(s.lc.Status.Workloads, w).Commit = kav.Spec.Commit.SHA
+	}
 	return nil
 }
 
 // begun notes when the rollout of a delivery began that was asked for before it, and
 // by which evidence it was found.
-func begun(spec *lifecyclev1.KeptnAppVersionSpec, recorded metav1.Time, named bool) {
+func begun(spec *lifecyclev1.KeptnAppVersionSpec, recorded metav1.Time, by lifecyclev1.Evidence) {
 	if spec.RolloutStartedAt != nil {
 		return
 	}
@@ -170,10 +186,7 @@ func begun(spec *lifecyclev1.KeptnAppVersionSpec, recorded metav1.Time, named bo
 		}
 	}
 	if spec.Commit.Evidence == "" && spec.RolloutStartedAt != nil {
-		spec.Commit.Evidence = lifecyclev1.EvidenceContent
-		if named {
-			spec.Commit.Evidence = lifecyclev1.EvidenceAnnotation
-		}
+		spec.Commit.Evidence = by
 	}
 }
 
@@ -195,13 +208,13 @@ func recordOnly(kav *lifecyclev1.KeptnAppVersion) *lifecyclev1.KeptnAppVersion {
 }
 
 // fill notes the template of every live workload that carries what the commit
-// renders, or is among those that name it, where none is noted yet, and returns those
-// workloads.
-func fill(kav *lifecyclev1.KeptnAppVersion, rendered []manifest.Workload, s *scope, named []*workload.Workload) []*workload.Workload {
+// renders, or is among those that are known to be of it, where none is noted yet, and
+// returns those workloads.
+func fill(kav *lifecyclev1.KeptnAppVersion, rendered *manifest.Rendered, s *scope, known []*workload.Workload) []*workload.Workload {
 	var noted []*workload.Workload
 	for _, w := range s.live {
 		ref := refOf(kav.Spec.Workloads, kav.Namespace, w)
-		if ref == nil || ref.TemplateHash != "" || !slices.Contains(named, w) && !renders(rendered, w, s.lc.Namespace) {
+		if ref == nil || ref.TemplateHash != "" || !slices.Contains(known, w) && !s.explains(kav.Spec.Commit.SHA, rendered, w) {
 			continue
 		}
 		ref.TemplateHash = w.TemplateHash
@@ -218,15 +231,15 @@ func (r *Reconciler) newDelivery(ctx context.Context, s *scope, found *match, ti
 	attempt := s.attempts(sha) + 1
 	kav := &lifecyclev1.KeptnAppVersion{}
 	kav.Namespace = s.recordNamespace()
-	kav.Name = workload.ResourceName(s.lc.Spec.App, short(sha), workload.Digest(8, s.lc.Spec.App, s.source.Spec.Environment, s.lc.Namespace, s.lc.Name, sha, strconv.Itoa(int(attempt)))) //nolint:gosec // a count of deliveries
+	kav.Name = workload.ResourceName(s.lc.Spec.App, gitname.Short(sha), workload.Digest(8, s.lc.Spec.App, s.origin.Environment, s.lc.Namespace, s.lc.Name, sha, strconv.Itoa(int(attempt)))) //nolint:gosec // a count of deliveries
 	kav.Labels = map[string]string{gitopsv1alpha1.SourceLabel: s.source.Name}
 	kav.Spec = lifecyclev1.KeptnAppVersionSpec{
 		AppName:     s.lc.Spec.App,
-		Version:     short(sha),
+		Version:     gitname.Short(sha),
 		Revision:    attempt,
 		Lifecycle:   &lifecyclev1.LifecycleRef{Namespace: s.lc.Namespace, Name: s.lc.Name},
-		Environment: s.source.Spec.Environment,
-		Commit:      &lifecyclev1.Commit{SHA: sha, Repository: s.source.Spec.URL, Evidence: found.evidence},
+		Environment: s.origin.Environment,
+		Commit:      &lifecyclev1.Commit{SHA: sha, Repository: s.origin.URL, Evidence: found.evidence},
 	}
 	if len(tied) > 0 {
 		kav.Spec.RolloutStartedAt = phase.Time(latest(tied))
@@ -292,15 +305,15 @@ func (s *scope) recordNamespace() string {
 	}
 }
 
-// addWorkloads lists what the commit delivers, as far as it may be governed. Where the
-// commit was found by annotation, what carries it counts as delivered, whatever its
-// content.
+// addWorkloads lists what the commit delivers, as far as it may be governed: what it
+// renders to, and what its releases have installed. Where the commit was found by
+// annotation, what carries it counts as delivered, whatever its content.
 func (r *Reconciler) addWorkloads(ctx context.Context, s *scope, kav *lifecyclev1.KeptnAppVersion, found *match, tied []*workload.Workload) error {
-	rendered, err := r.workloadsAt(ctx, s, found.commit.SHA)
+	rendered, err := r.renderedAt(ctx, s, found.commit.SHA)
 	if err != nil {
 		return err
 	}
-	for _, w := range rendered {
+	for _, w := range rendered.Workloads {
 		ref := lifecyclev1.KeptnWorkloadRef{Kind: w.Kind, Name: w.Name, Version: kav.Spec.Version}
 		ns := cmp.Or(w.Namespace, s.lc.Namespace)
 		allowed, err := trust.MayGovern(ctx, r, s.source, ns)
@@ -315,6 +328,32 @@ func (r *Reconciler) addWorkloads(ctx context.Context, s *scope, kav *lifecyclev
 		}
 		kav.Spec.Workloads = append(kav.Spec.Workloads, ref)
 	}
-	fill(kav, rendered, s, found.named(tied))
+	unchanged, err := r.unchanged(ctx, s, rendered)
+	if err != nil {
+		return err
+	}
+	installed := s.deliveredBy(rendered, tied)
+	addInstalled(kav, installed)
+	fill(kav, rendered, s, slices.Concat(found.named(tied), unchanged, s.carrying(found, installed, tied)))
 	return nil
+}
+
+// unchanged are the live workloads of a commit that renders them as another one does:
+// that leaves them as they are, whatever they carry.
+func (r *Reconciler) unchanged(ctx context.Context, s *scope, rendered *manifest.Rendered) ([]*workload.Workload, error) {
+	var same []*workload.Workload
+	for _, w := range s.live {
+		commit := statusOf(s.lc.Status.Workloads, w).Commit
+		if commit == "" {
+			continue
+		}
+		before, err := r.renderedAt(ctx, s, commit)
+		if err := ignoreRewritten(err); err != nil {
+			return nil, err
+		}
+		if before != nil && sameIn(before, rendered, w, s.lc.Namespace) {
+			same = append(same, w)
+		}
+	}
+	return same, nil
 }

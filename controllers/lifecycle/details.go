@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
-	"github.com/keptn/gitops/telemetry"
+	"github.com/keptn/gitops/telemetry/record"
 )
 
 // placeholders of a DetailsURL, and what is put in their places.
@@ -43,9 +43,10 @@ func CheckDetailsURL(address string) error {
 	return nil
 }
 
-// detailsURL fills the address with more on one context of a delivery in. What is
-// put in is escaped for a path and for a query alike.
-func detailsURL(address string, kav *lifecyclev1.KeptnAppVersion, context string) string {
+// DetailsURL fills the address with more on one context of a delivery in, as
+// [CheckDetailsURL] describes it; of an empty one it makes none. What is put in is
+// escaped for a path and for a query alike.
+func DetailsURL(address string, kav *lifecyclev1.KeptnAppVersion, context string) string {
 	return placeholder.ReplaceAllStringFunc(address, func(p string) string {
 		value, known := placeholders[p]
 		if !known {
@@ -57,6 +58,6 @@ func detailsURL(address string, kav *lifecyclev1.KeptnAppVersion, context string
 
 // traceID is the id of a delivery's trace: the second part of its trace parent.
 func traceID(kav *lifecyclev1.KeptnAppVersion) string {
-	parts := strings.Split(telemetry.Traceparent(kav.UID), "-")
+	parts := strings.Split(record.OfApp(kav).Traceparent(), "-")
 	return parts[1]
 }

@@ -1,8 +1,10 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,8 +12,8 @@ import (
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers/repository"
+	"github.com/keptn/gitops/gitname"
 	"github.com/keptn/gitops/gitsource/manifest"
-	"github.com/keptn/gitops/telemetry"
 )
 
 // maxFrozen is how many bytes of policies and definitions of tasks a record holds at
@@ -29,6 +31,11 @@ const (
 // delivery of a Lifecycle runs is confined.
 func (r *Reconciler) addChecks(ctx context.Context, s *scope, kav *lifecyclev1.KeptnAppVersion) error {
 	app, problem, err := r.appAt(ctx, s, kav.Spec.Commit.SHA)
+	var refused *repository.Unverified
+	if errors.As(err, &refused) {
+		s.refuse(kav, refused)
+		err = nil
+	}
 	if err != nil {
 		return err
 	}
@@ -36,7 +43,7 @@ func (r *Reconciler) addChecks(ctx context.Context, s *scope, kav *lifecyclev1.K
 		ServiceAccountName: s.source.Spec.ServiceAccountName,
 		AllowedSecrets:     slices.Clone(s.source.Spec.AllowedSecrets),
 	}
-	kav.Spec.Problem = problem
+	kav.Spec.Problem = cmp.Or(kav.Spec.Problem, problem)
 	if app != nil {
 		kav.Spec.Problem = freeze(&kav.Spec, app, s.source.Spec.AllowedSecrets)
 	}
@@ -47,15 +54,15 @@ func (r *Reconciler) addChecks(ctx context.Context, s *scope, kav *lifecyclev1.K
 // appAt returns the app as a commit has it, or why it cannot be used. Both are
 // empty where the commit has no lifecycle for it yet: then there are no checks.
 func (r *Reconciler) appAt(ctx context.Context, s *scope, sha string) (app *manifest.App, problem string, err error) {
-	found, err := r.Repositories.Found(ctx, s.repo, sha, s.source)
+	found, err := r.Repositories.Found(ctx, s.app.Repository, sha, s.origin)
 	if err != nil {
 		return nil, "", err
 	}
 	i := slices.IndexFunc(found.Apps, func(a manifest.App) bool {
-		return a.Path == s.folder() && a.File == s.file() && repository.CopyName(s.source, a.Lifecycle.Name) == s.lc.Name
+		return a.Path == s.app.Folder && a.File == s.app.File && repository.CopyName(s.source, a.Lifecycle.Name) == s.lc.Name
 	})
 	if i < 0 {
-		return nil, firstError(found.Problems, s.file()), nil
+		return nil, firstError(found.Problems, s.app.File), nil
 	}
 	if app := &found.Apps[i]; app.Problems.HasErrors() {
 		return nil, firstError(app.Problems, ""), nil
@@ -130,7 +137,7 @@ func taskNames(tasks []gitopsv1alpha1.Task) []string {
 func addMetadata(spec *lifecyclev1.KeptnAppVersionSpec) {
 	all := map[string]string{
 		commitMetadata:      spec.Commit.SHA,
-		repositoryMetadata:  telemetry.PublicURL(spec.Commit.Repository),
+		repositoryMetadata:  gitname.PublicURL(spec.Commit.Repository),
 		environmentMetadata: spec.Environment,
 	}
 	maps.Copy(all, spec.Metadata)

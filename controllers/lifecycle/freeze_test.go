@@ -140,19 +140,19 @@ func TestARequestedRolloutBeginsWithItsFirstTemplate(t *testing.T) {
 	cases := map[string]struct {
 		reason    string
 		workloads []lifecyclev1.KeptnWorkloadRef
-		named     bool
+		by        lifecyclev1.Evidence
 		want      int // minutes
 		evidence  lifecyclev1.Evidence
 	}{
-		"None":   {"Nothing was applied.", applied(), false, -1, ""},
-		"Before": {"What was there already began nothing.", applied(-9), false, -1, ""},
-		"First":  {"The first counts.", applied(-9, 7, 3), false, 3, lifecyclev1.EvidenceContent},
-		"Named":  {"It can be an annotation that tells.", applied(3), true, 3, lifecyclev1.EvidenceAnnotation},
+		"None":    {"Nothing was applied.", applied(), lifecyclev1.EvidenceContent, -1, ""},
+		"Before":  {"What was there already began nothing.", applied(-9), lifecyclev1.EvidenceContent, -1, ""},
+		"First":   {"The first counts.", applied(-9, 7, 3), lifecyclev1.EvidenceContent, 3, lifecyclev1.EvidenceContent},
+		"Applied": {"It can be who applied it that tells.", applied(3), lifecyclev1.EvidenceApplier, 3, lifecyclev1.EvidenceApplier},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			spec := lifecyclev1.KeptnAppVersionSpec{Workloads: tc.workloads, Commit: &lifecyclev1.Commit{}}
-			begun(&spec, recorded, tc.named)
+			begun(&spec, recorded, tc.by)
 			if began := spec.RolloutStartedAt; (began == nil) != (tc.want < 0) || began != nil && !began.Time.Equal(at(tc.want)) {
 				t.Errorf("%s\nit began at %v", tc.reason, began)
 			}

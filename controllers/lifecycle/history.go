@@ -25,14 +25,6 @@ const (
 
 // readHistory brings the list of the app's commits up to the source's revision.
 func (r *Reconciler) readHistory(ctx context.Context, s *scope) error {
-	rendered, err := r.Repositories.Rendered(ctx, s.repo, s.source.Spec.URL, s.head, s.folder())
-	var problems manifest.Problems
-	if errors.As(err, &problems) {
-		s.problem = problems[0].String()
-	} else if err != nil {
-		return err
-	}
-	s.rendered = rendered
 	if s.observedHead() == s.head {
 		return nil
 	}
@@ -83,10 +75,10 @@ func (r *Reconciler) freshCommits(ctx context.Context, s *scope, since string) (
 // app, newest first.
 func (s *scope) appCommits(ctx context.Context, from, since string) iter.Seq2[*gitsource.Commit, error] {
 	return func(yield func(*gitsource.Commit, error) bool) {
-		for c, err := range s.repo.Log(ctx, gitsource.LogOptions{From: from, Until: since, Paths: s.inputs()}) {
+		for c, err := range s.app.Log(ctx, gitsource.LogOptions{From: from, Until: since, Paths: s.app.Inputs()}) {
 			mine := true
 			if err == nil {
-				mine, err = s.changesApp(ctx, c)
+				mine, err = s.app.ChangedBy(ctx, c.SHA)
 			}
 			if (mine || err != nil) && !yield(c, err) {
 				return
@@ -95,20 +87,8 @@ func (s *scope) appCommits(ctx context.Context, from, since string) iter.Seq2[*g
 	}
 }
 
-// changesApp says whether a commit changes the app's lifecycle.yaml, or a file
-// that what it renders to depends on.
-func (s *scope) changesApp(ctx context.Context, c *gitsource.Commit) (bool, error) {
-	paths, err := s.repo.ChangedPaths(ctx, c.SHA)
-	if err != nil {
-		return false, fmt.Errorf("read what %s changes: %w", short(c.SHA), err)
-	}
-	return slices.ContainsFunc(paths, func(path string) bool {
-		return path == s.file() || s.rendered.DependsOn(path)
-	}), nil
-}
-
-// changesWorkloads says whether a commit renders other workloads than its first
-// parent does.
+// changesWorkloads says whether a commit renders other workloads, or other releases, than
+// its first parent does.
 func (r *Reconciler) changesWorkloads(ctx context.Context, s *scope, c *gitsource.Commit) (bool, error) {
 	now, err := r.digests(ctx, s, c.SHA)
 	if err != nil || len(c.Parents) == 0 {
@@ -118,31 +98,31 @@ func (r *Reconciler) changesWorkloads(ctx context.Context, s *scope, c *gitsourc
 	return !slices.Equal(now, before), err
 }
 
-// digests identify the workloads that a commit renders to.
+// digests identify the workloads and releases that a commit renders to.
 func (r *Reconciler) digests(ctx context.Context, s *scope, sha string) ([]string, error) {
-	workloads, err := r.workloadsAt(ctx, s, sha)
+	rendered, err := r.renderedAt(ctx, s, sha)
 	if err != nil {
 		return nil, err
 	}
-	digests := make([]string, len(workloads))
-	for i, w := range workloads {
-		digests[i] = w.Digest()
+	digests := make([]string, 0, len(rendered.Workloads)+len(rendered.Releases))
+	for _, w := range rendered.Workloads {
+		digests = append(digests, w.Digest())
+	}
+	for _, release := range rendered.Releases {
+		digests = append(digests, release.Digest)
 	}
 	return digests, nil
 }
 
-// workloadsAt returns what a commit renders to: nothing where it does not
-// render.
-func (r *Reconciler) workloadsAt(ctx context.Context, s *scope, sha string) ([]manifest.Workload, error) {
-	rendered, err := r.Repositories.Rendered(ctx, s.repo, s.source.Spec.URL, sha, s.folder())
+// renderedAt returns what a commit renders to, be it verified or not: nothing where it
+// does not render.
+func (r *Reconciler) renderedAt(ctx context.Context, s *scope, sha string) (*manifest.Rendered, error) {
+	rendered, err := r.Repositories.Recognized(ctx, s.app.Repository, s.origin, sha, s.app.Folder)
 	var problems manifest.Problems
 	if errors.As(err, &problems) {
-		return nil, nil
+		return &manifest.Rendered{}, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	return rendered.Workloads, nil
+	return rendered, err
 }
 
 // merged puts fresh commits before known ones, each once, and keeps the newest.

@@ -33,12 +33,14 @@ import (
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers/apply"
 	"github.com/keptn/gitops/controllers/condition"
+	"github.com/keptn/gitops/controllers/evidence"
+	"github.com/keptn/gitops/controllers/optional"
 	"github.com/keptn/gitops/controllers/phase"
 	"github.com/keptn/gitops/controllers/report"
 	"github.com/keptn/gitops/controllers/repository"
+	"github.com/keptn/gitops/controllers/shard"
 	"github.com/keptn/gitops/controllers/workload"
 	"github.com/keptn/gitops/gitsource"
-	"github.com/keptn/gitops/gitsource/manifest"
 )
 
 // fieldOwner is who applies deliveries.
@@ -49,8 +51,14 @@ const fieldOwner = "keptn-lifecycle"
 type Reconciler struct {
 	client.Client
 
-	Clock        clock.PassiveClock
-	Events       events.EventRecorder
+	Clock  clock.PassiveClock
+	Events events.EventRecorder
+	// APIReader reads past the cache what appliers say of what they apply.
+	APIReader client.Reader
+	// Kinds are those of appliers, which a cluster need not have.
+	Kinds *optional.Kinds
+	// Images tell what the images of pods were built from.
+	Images       *evidence.Images
 	Repositories *repository.Repositories
 	Reporter     *report.Reporter
 	// Fetch asks for a look at the remote of a GitSource, since something runs
@@ -59,6 +67,10 @@ type Reconciler struct {
 	// DetailsURL is the address with more on a delivery, which its statuses lead to;
 	// [CheckDetailsURL] says what it may hold. Empty: they lead nowhere.
 	DetailsURL string
+	// Cluster names this cluster in the record of deployments.
+	Cluster string
+	// Shard is whose Lifecycles are followed here.
+	Shard shard.Shard
 
 	news chan event.GenericEvent
 }
@@ -68,14 +80,12 @@ type Reconciler struct {
 type scope struct {
 	lc     *gitopsv1alpha1.Lifecycle
 	source *gitopsv1alpha1.GitSource
-	repo   *gitsource.Repository
+	// origin is where the source reads from and reports to.
+	origin repository.Origin
+	app    *repository.App
 	now    time.Time
 	// head is the newest commit of the source.
 	head string
-	// rendered is what the app renders to at head, and on what that depends;
-	// problem says why it renders to nothing.
-	rendered *manifest.Rendered
-	problem  string
 	// live are the app's workloads that exist and may be governed.
 	live []*workload.Workload
 	// denied are namespaces that do not agree to be governed.
@@ -84,24 +94,12 @@ type scope struct {
 	deliveries []lifecyclev1.KeptnAppVersion
 	// recheck is when to look again if no event will tell; zero is never.
 	recheck time.Duration
+	// pending are what appliers have yet to say of what newly runs.
+	pending []string
+	// unasked are why registries could not be asked for the images of what newly runs.
+	unasked []string
 	// handled is the request for a delivery that nothing is left to be done for.
 	handled string
-}
-
-// folder is the folder that deploys the app.
-func (s *scope) folder() string { return s.lc.Annotations[gitopsv1alpha1.PathAnnotation] }
-
-// file is the lifecycle.yaml of the app.
-func (s *scope) file() string { return s.lc.Annotations[gitopsv1alpha1.FileAnnotation] }
-
-// inputs are the files and folders of which a commit has to change one to change
-// the app.
-func (s *scope) inputs() []string {
-	inputs := []string{s.file()}
-	for _, input := range s.rendered.Inputs {
-		inputs = append(inputs, path.Clean(input))
-	}
-	return inputs
 }
 
 // observedHead is the commit up to which commits have been looked at.
@@ -123,6 +121,10 @@ func (s *scope) lookAgain(d time.Duration) {
 // +kubebuilder:rbac:groups=gitops.keptn.sh,resources=lifecycles,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=gitops.keptn.sh,resources=lifecycles/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups=kustomize.toolkit.fluxcd.io,resources=kustomizations,verbs=get;list;watch
+// +kubebuilder:rbac:groups=helm.toolkit.fluxcd.io,resources=helmreleases,verbs=get;list;watch
+// +kubebuilder:rbac:groups=source.toolkit.fluxcd.io,resources=gitrepositories;ocirepositories;buckets;externalartifacts;helmcharts,verbs=get
+// +kubebuilder:rbac:groups=argoproj.io,resources=applications,verbs=get;list;watch
 
 // SetupWithManager registers the reconciler and what wakes it: its own object,
 // a new revision of its source, its workloads, its deliveries, the consent of a
@@ -133,6 +135,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options)
 		Named("lifecycle").
 		For(&gitopsv1alpha1.Lifecycle{}, builder.WithPredicates(changedByOthers())).
 		Watches(&gitopsv1alpha1.GitSource{}, r.wake(bySource), builder.WithPredicates(newRevision())).
+		Watches(&gitopsv1alpha1.GitSource{}, r.wakeUnmatched(), builder.WithPredicates(newRevision())).
 		Watches(&lifecyclev1.KeptnAppVersion{}, handler.EnqueueRequestsFromMapFunc(lifecycleOfDelivery)).
 		Watches(&corev1.Namespace{}, r.wakeByNamespace(), builder.WithPredicates(predicate.AnnotationChangedPredicate{})).
 		WatchesRawSource(source.Channel(r.news, &handler.EnqueueRequestForObject{})).
@@ -140,7 +143,11 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options)
 	for kind, object := range workload.Committed {
 		b = b.Watches(object(), r.wakeByWorkload(kind), builder.WithPredicates(newGeneration()))
 	}
-	return b.Complete(r)
+	c, err := b.Build(r)
+	if err != nil {
+		return err
+	}
+	return r.watchAppliers(c)
 }
 
 // steps are what is done with a Lifecycle, first to last. Each works on what the
@@ -148,9 +155,11 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options)
 func steps() []func(*Reconciler, context.Context, *scope) error {
 	return []func(*Reconciler, context.Context, *scope) error{
 		(*Reconciler).readHistory,
+		(*Reconciler).verifyCommits,
 		(*Reconciler).observeWorkloads,
 		(*Reconciler).readDeliveries,
 		(*Reconciler).tieToCommit,
+		(*Reconciler).deliverVerified,
 		(*Reconciler).deliverRequested,
 		(*Reconciler).pruneDeliveries,
 		(*Reconciler).reportStatuses,
@@ -162,7 +171,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	lc := &gitopsv1alpha1.Lifecycle{}
 	lc.Namespace, lc.Name = req.Namespace, req.Name
 	err := r.Get(ctx, req.NamespacedName, lc)
-	if apierrors.IsNotFound(err) {
+	if apierrors.IsNotFound(err) || err == nil && !r.Shard.Owns(lc) {
 		r.Reporter.Forget(lc)
 		return reconcile.Result{}, nil
 	}
@@ -202,11 +211,15 @@ func (r *Reconciler) follow(ctx context.Context, s *scope) error {
 		return nil //nolint:nilerr // the source has not been read yet, and wakes us when it is
 	}
 	s.head = revision.Commit
-	if s.repo, err = r.Repositories.Open(ctx, s.source); err != nil {
-		if errors.Is(err, repository.ErrSecret) || errors.Is(err, repository.ErrAddress) {
+	if err := r.open(ctx, s); err != nil {
+		if repository.Problem(err) != "" {
 			return nil // the source tells of it, and wakes us when it is mended
 		}
+		condition.Summarize(s.lc, condition.Waiting(meta.ProgressingWithRetryReason, "%v", err))
 		return err
+	}
+	if s.origin.PublicURL() != s.source.Status.URL {
+		return nil // the revision is of another repository; the source wakes us when it has read this one
 	}
 	for _, step := range steps() {
 		if err := step(r, ctx, s); err != nil {
@@ -218,18 +231,27 @@ func (r *Reconciler) follow(ctx context.Context, s *scope) error {
 	return nil
 }
 
+// open opens the repository of the source, and the app in it.
+func (r *Reconciler) open(ctx context.Context, s *scope) (err error) {
+	if s.origin, err = r.Repositories.Origin(ctx, s.source); err != nil {
+		return err
+	}
+	s.app, err = r.Repositories.App(ctx, s.origin, s.lc, s.head)
+	return err
+}
+
 // outcome says how the app stands.
 func (s *scope) outcome() condition.Outcome {
 	switch {
-	case s.problem != "":
-		return condition.Failed(gitopsv1alpha1.InvalidManifestReason, "%s", s.problem)
+	case s.app.Problem != "":
+		return condition.Failed(s.app.Reason, "%s", s.app.Problem)
 	case len(s.denied) > 0:
 		return condition.Failed(gitopsv1alpha1.AccessDeniedReason,
 			"namespace %q does not agree to be governed from %q: list it in the GitSource's targetNamespaces, and annotate it with %s: %s",
 			s.denied[0], s.lc.Namespace, gitopsv1alpha1.AllowFromAnnotation, s.lc.Namespace)
-	case len(s.rendered.Workloads) == 0:
+	case len(s.app.Rendered.Workloads)+len(s.app.Rendered.Releases) == 0:
 		return condition.Failed(gitopsv1alpha1.NoWorkloadsReason,
-			"%s renders to no Deployment, StatefulSet or DaemonSet", path.Join("/", s.folder()))
+			"%s renders to no Deployment, StatefulSet or DaemonSet, and to no HelmRelease", path.Join("/", s.app.Folder))
 	case len(s.deliveries) == 0:
 		return condition.Waiting(phase.Waiting, "waiting for the first rollout")
 	}

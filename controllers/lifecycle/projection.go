@@ -10,55 +10,35 @@ import (
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers/phase"
+	"github.com/keptn/gitops/gitname"
 	"github.com/keptn/gitops/gitsource/forge"
 )
 
-// A shown is a phase of deliveries that commits are told of.
-type shown struct {
-	phase lifecyclev1.Phase
-	// has says whether a delivery has anything to do in the phase.
-	has func(*lifecyclev1.KeptnAppVersionSpec) bool
-}
-
-// A statusContext is what commits show of some phases: the first of them that did not
-// pass, or the gravest of those that did.
-type statusContext struct {
-	name   string
-	phases []shown
-	// waiting is what is shown before the first of the phases begins; empty where
-	// nothing is shown then, as it begins at once.
-	waiting string
-}
-
-// contexts are those of an app, below <prefix>/<environment>/<app>/, in the order of
-// their phases. Their names are public API: branch protection refers to them.
-var contexts = []statusContext{
-	{"pre-deployment", []shown{
-		{lifecyclev1.PhaseAppPreDeployTasks, func(s *lifecyclev1.KeptnAppVersionSpec) bool { return len(s.PreDeploymentTasks) > 0 }},
-		{lifecyclev1.PhaseAppPreDeployEvaluations, func(s *lifecyclev1.KeptnAppVersionSpec) bool { return len(s.PreDeploymentEvaluations) > 0 }},
-	}, ""},
-	{deploymentContext, []shown{
-		{lifecyclev1.PhaseAppDeploy, func(*lifecyclev1.KeptnAppVersionSpec) bool { return true }},
-	}, waitingForRollout},
-	{"post-deployment", []shown{
-		{lifecyclev1.PhaseAppSoak, func(s *lifecyclev1.KeptnAppVersionSpec) bool { return s.Soak != nil }},
-		{lifecyclev1.PhaseAppPostDeployTasks, func(s *lifecyclev1.KeptnAppVersionSpec) bool { return len(s.PostDeploymentTasks) > 0 }},
-		{lifecyclev1.PhaseAppPostDeployEvaluations, func(s *lifecyclev1.KeptnAppVersionSpec) bool {
-			return len(s.PostDeploymentEvaluations) > 0 || s.Problem != ""
-		}},
-	}, waitingForRollout},
-	{"promotion", []shown{
-		{lifecyclev1.PhasePromotion, func(s *lifecyclev1.KeptnAppVersionSpec) bool {
-			return len(s.PromotionTasks) > 0 || s.PullRequest != nil
-		}},
-	}, "waiting for the checks"},
-}
-
 const (
-	deploymentContext       = "deployment"
 	waitingForRollout       = "waiting for the rollout"
 	waitingForPreDeployment = "waiting for pre-deployment"
 )
+
+// whileWaiting is what is shown of a stage before it begins; of one that is not here nothing
+// is shown then, as it begins at once.
+var whileWaiting = map[lifecyclev1.Stage]string{
+	lifecyclev1.StageDeployment:     waitingForRollout,
+	lifecyclev1.StagePostDeployment: waitingForRollout,
+	lifecyclev1.StagePromotion:      "waiting for the checks",
+}
+
+// does says whether a delivery has anything to do in a phase.
+func does(spec *lifecyclev1.KeptnAppVersionSpec, name lifecyclev1.Phase) bool {
+	switch {
+	case name == lifecyclev1.PhaseAppDeploy,
+		name == lifecyclev1.PhaseAppSoak && spec.Soak != nil,
+		name == lifecyclev1.PhaseAppPostDeployEvaluations && spec.Problem != "",
+		name == lifecyclev1.PhasePromotion && spec.PullRequest != nil:
+		return true
+	default:
+		return len(spec.Asked(name)) > 0
+	}
+}
 
 // A projection is how deliveries are shown: the contexts' first part, and where more
 // on a delivery is to be seen.
@@ -76,17 +56,21 @@ func (p projection) of(commits []gitopsv1alpha1.AppCommit, deliveries []lifecycl
 		if kav == nil && i == 0 && running {
 			// What the commit asks for was there before it, as after a revert.
 			c = &gitopsv1alpha1.AppCommit{SHA: c.SHA, SeenAt: c.SeenAt}
-			superseding = &successor{short(c.SHA), c.SeenAt.Time}
+			superseding = &successor{gitname.Short(c.SHA), c.SeenAt.Time}
 		}
-		said := p.commitStatuses(c, kav, superseding)
-		for j := range said {
-			said[j].Commit = c.SHA
-			said[j].Context = p.prefix + "/" + said[j].Context
-		}
-		statuses = append(statuses, said...)
+		statuses = append(statuses, p.on(c.SHA, p.commitStatuses(c, kav, superseding))...)
 		if kav != nil && wasApplied(&kav.Spec) {
 			superseding = &successor{kav.Spec.Version, kav.CreationTimestamp.Time}
 		}
+	}
+	return statuses
+}
+
+// on are statuses as a commit shows them.
+func (p projection) on(sha string, statuses []forge.Status) []forge.Status {
+	for i := range statuses {
+		statuses[i].Commit = sha
+		statuses[i].Context = p.prefix + "/" + statuses[i].Context
 	}
 	return statuses
 }
@@ -117,64 +101,68 @@ func deliveryOf(deliveries []lifecyclev1.KeptnAppVersion, sha string) *lifecycle
 }
 
 func (p projection) commitStatuses(c *gitopsv1alpha1.AppCommit, kav *lifecyclev1.KeptnAppVersion, superseding *successor) []forge.Status {
+	at := judgedAt(c)
 	switch {
 	case kav != nil:
 		return p.deliveryStatuses(kav, superseding)
+	case c.Unverified != "":
+		return []forge.Status{{Context: string(lifecyclev1.StageDeployment), State: forge.Error, Description: c.Unverified, Time: at}}
 	case !c.ChangesWorkloads:
-		return []forge.Status{{Context: deploymentContext, State: forge.Success, Description: "workloads unchanged", Time: c.SeenAt.Time}}
+		return []forge.Status{{Context: string(lifecyclev1.StageDeployment), State: forge.Success, Description: "workloads unchanged", Time: at}}
 	case superseding != nil:
 		return []forge.Status{{
-			Context: deploymentContext, State: forge.Success, Time: latestOf(c.SeenAt.Time, superseding.since),
+			Context: string(lifecyclev1.StageDeployment), State: forge.Success, Time: latestOf(at, superseding.since),
 			Description: "superseded by " + superseding.version,
 		}}
 	default:
-		return []forge.Status{{Context: deploymentContext, State: forge.Pending, Description: waitingForRollout, Time: c.SeenAt.Time}}
+		return []forge.Status{{Context: string(lifecyclev1.StageDeployment), State: forge.Pending, Description: waitingForRollout, Time: at}}
 	}
 }
 
-// deliveryStatuses is what the commit of a delivery should show.
+// deliveryStatuses is what the commit of a delivery should show: one context for each
+// stage, below <prefix>/<environment>/<app>/.
 func (p projection) deliveryStatuses(kav *lifecyclev1.KeptnAppVersion, superseding *successor) []forge.Status {
 	var statuses []forge.Status
-	for i := range contexts {
-		c := &contexts[i]
-		rec := c.decisive(kav)
-		if rec == nil || rec.State == lifecyclev1.StatePending && rec.StartTime == nil && c.waiting == "" {
+	for _, stage := range lifecyclev1.Stages() {
+		rec := decisive(kav, stage)
+		if rec == nil || rec.State == lifecyclev1.StatePending && rec.StartTime == nil && whileWaiting[stage] == "" {
 			continue
 		}
 		status := forge.Status{
-			Context:     c.name,
+			Context:     string(stage),
 			State:       phaseStates[rec.State],
-			Description: c.described(kav, rec, superseding),
+			Description: described(kav, rec, superseding),
 			Time:        timeOf(kav, rec),
+			Deploys:     rec.Name == lifecyclev1.PhaseAppDeploy && rec.StartTime != nil && wasApplied(&kav.Spec),
 		}
 		if p.detailsURL != "" {
-			status.TargetURL = detailsURL(p.detailsURL, kav, c.name)
+			status.TargetURL = DetailsURL(p.detailsURL, kav, status.Context)
 		}
 		statuses = append(statuses, status)
 	}
 	return statuses
 }
 
-// decisive is the phase that speaks for a context: the first of those that the
-// delivery has which did not pass, else the gravest; nil where it has none of them.
-func (c *statusContext) decisive(kav *lifecyclev1.KeptnAppVersion) *lifecyclev1.PhaseRecord {
-	var decisive *lifecyclev1.PhaseRecord
-	for _, of := range c.phases {
-		rec := kav.Status.Phase(of.phase)
+// decisive is the phase that speaks for a stage: the first of those that the delivery
+// has which did not pass, else the gravest; nil where it has none of them.
+func decisive(kav *lifecyclev1.KeptnAppVersion, stage lifecyclev1.Stage) *lifecyclev1.PhaseRecord {
+	var gravest *lifecyclev1.PhaseRecord
+	for _, name := range lifecyclev1.AppPhases() {
+		rec := kav.Status.Phase(name)
 		if rec == nil {
-			rec = &lifecyclev1.PhaseRecord{Name: of.phase, State: lifecyclev1.StatePending}
+			rec = &lifecyclev1.PhaseRecord{Name: name, State: lifecyclev1.StatePending}
 		}
-		if !of.has(&kav.Spec) && (kav.Spec.Problem == "" || !stopped(rec)) {
+		if name.Stage() != stage || !does(&kav.Spec, name) && (kav.Spec.Problem == "" || !stopped(rec)) {
 			continue
 		}
 		if !rec.State.Passed() {
 			return rec
 		}
-		if decisive == nil || decisive.State != lifecyclev1.StateWarning {
-			decisive = rec
+		if gravest == nil || gravest.State != lifecyclev1.StateWarning {
+			gravest = rec
 		}
 	}
-	return decisive
+	return gravest
 }
 
 // stopped says whether a phase ended what it is part of.
@@ -193,18 +181,18 @@ var phaseStates = map[lifecyclev1.KeptnState]forge.State{
 	lifecyclev1.StateDeprecated:  forge.Error,
 }
 
-// described is what a context of a delivery says, of which a phase decides.
-func (c *statusContext) described(kav *lifecyclev1.KeptnAppVersion, rec *lifecyclev1.PhaseRecord, superseding *successor) string {
+// described is what the context of a delivery says, of whose stage a phase decides.
+func described(kav *lifecyclev1.KeptnAppVersion, rec *lifecyclev1.PhaseRecord, superseding *successor) string {
 	deploys := rec.Name == lifecyclev1.PhaseAppDeploy
 	switch {
 	case rec.Reason == phase.Superseded && superseding != nil:
 		return fmt.Sprintf("superseded by %s before it was done", superseding.version)
 	case rec.State.Completed():
 		return rec.Message
-	case deploys && rec.StartTime == nil && contexts[0].decisive(kav) != nil:
+	case deploys && rec.StartTime == nil && decisive(kav, lifecyclev1.StagePreDeployment) != nil:
 		return waitingForPreDeployment
 	case rec.StartTime == nil, deploys && !wasApplied(&kav.Spec):
-		return c.waiting
+		return whileWaiting[rec.Name.Stage()]
 	case deploys:
 		return "rolling out" // how far is in the record: a commit is not told of every pod
 	default:

@@ -11,6 +11,7 @@ import (
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers/phase"
+	"github.com/keptn/gitops/gitname"
 	"github.com/keptn/gitops/gitsource/forge"
 	"github.com/keptn/gitops/telemetry"
 )
@@ -49,6 +50,11 @@ func promoted(s *lifecyclev1.KeptnAppVersionSpec) { s.PullRequest = &gitopsv1alp
 
 func unread(s *lifecyclev1.KeptnAppVersionSpec) { s.Problem = "broken" }
 
+// refused is a delivery of whose commit nothing is honoured.
+func refused(s *lifecyclev1.KeptnAppVersionSpec) {
+	s.Problem, s.PreDeploymentEvaluations = "no signature", []string{signatureCheck}
+}
+
 // requested is a delivery that was asked for, and of which nothing was applied.
 func requested(s *lifecyclev1.KeptnAppVersionSpec) {
 	s.RolloutStartedAt = nil
@@ -69,7 +75,7 @@ var phaseOrder = []lifecyclev1.Phase{
 func delivered(sha string, has []checks, states ...lifecyclev1.KeptnState) lifecyclev1.KeptnAppVersion {
 	kav := lifecyclev1.KeptnAppVersion{}
 	kav.CreationTimestamp = metav1.NewTime(noon.Add(time.Minute))
-	kav.Spec.Version, kav.Spec.Commit = short(sha), &lifecyclev1.Commit{SHA: sha}
+	kav.Spec.Version, kav.Spec.Commit = gitname.Short(sha), &lifecyclev1.Commit{SHA: sha}
 	kav.Spec.RolloutStartedAt = phase.Time(noon)
 	for _, add := range has {
 		add(&kav.Spec)
@@ -97,7 +103,7 @@ var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 func shownOn(statuses []forge.Status) []string {
 	var lines []string
 	for _, s := range statuses {
-		lines = append(lines, short(s.Commit)+" "+s.Context+" "+string(s.State)+": "+s.Description)
+		lines = append(lines, gitname.Short(s.Commit)+" "+s.Context+" "+string(s.State)+": "+s.Description)
 	}
 	return lines
 }
@@ -156,6 +162,10 @@ func TestCommitsShowHowFarTheyHaveCome(t *testing.T) {
 			"aaaaaaa p/deployment success: AppDeploy", "aaaaaaa p/post-deployment error: AppPostDeployEvaluations"}},
 		"UnreadStops": {"Where it stops the delivery, that is shown.", commits[2:], deliveries{delivered("aaaaaaa1", []checks{unread}, unknown)}, false, []string{
 			"aaaaaaa p/pre-deployment error: AppPreDeployTasks", "aaaaaaa p/deployment pending: waiting for pre-deployment", "aaaaaaa p/post-deployment pending: waiting for the rollout"}},
+		"Unsigned": {"Nothing is honoured of it, whatever it changes, and whatever came after it.", []gitopsv1alpha1.AppCommit{changing("ccccccc3"), {SHA: "bbbbbbb2", Unverified: "no signature"}}, deliveries{delivered("ccccccc3", nil, succeeded, succeeded, succeeded, succeeded, succeeded, succeeded, succeeded)}, false, []string{
+			"ccccccc p/deployment success: AppDeploy", "bbbbbbb p/deployment error: no signature"}},
+		"UnsignedDelivered": {"A delivery says it itself.", []gitopsv1alpha1.AppCommit{{SHA: "aaaaaaa1", Unverified: "no signature"}}, deliveries{delivered("aaaaaaa1", []checks{refused}, succeeded, unknown)}, false, []string{
+			"aaaaaaa p/pre-deployment error: AppPreDeployEvaluations", "aaaaaaa p/deployment pending: waiting for pre-deployment", "aaaaaaa p/post-deployment pending: waiting for the rollout"}},
 		"SecondAttempt": {"The newest delivery of a commit counts.", commits[2:], deliveries{
 			delivered("aaaaaaa1", []checks{after}, succeeded, succeeded, progressing), delivered("aaaaaaa1", []checks{after}, succeeded, succeeded, succeeded, succeeded, succeeded, failedState)}, false, []string{
 			"aaaaaaa p/deployment pending: rolling out", "aaaaaaa p/post-deployment pending: waiting for the rollout"}},
@@ -164,6 +174,35 @@ func TestCommitsShowHowFarTheyHaveCome(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got := projection{prefix: "p"}.of(tc.commits, tc.deliveries, tc.running)
 			if diff := cmp.Diff(tc.want, shownOn(got)); diff != "" {
+				t.Errorf("%s\n(-want +got):\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func TestOnlyWhatIsRolledOutIsADeployment(t *testing.T) {
+	cases := map[string]struct {
+		reason    string
+		commit    gitopsv1alpha1.AppCommit
+		delivered []lifecyclev1.KeptnAppVersion
+		want      []string
+	}{
+		"Waiting":   {"Nobody has applied it.", changing("aaaaaaa1"), nil, nil},
+		"Unchanged": {"Nothing is deployed.", unchanging("aaaaaaa1"), nil, nil},
+		"Gated":     {"It has not begun.", changing("aaaaaaa1"), []lifecyclev1.KeptnAppVersion{delivered("aaaaaaa1", []checks{before}, progressing)}, nil},
+		"Requested": {"It was checked, and nobody has applied it.", changing("aaaaaaa1"), []lifecyclev1.KeptnAppVersion{delivered("aaaaaaa1", []checks{before, requested}, succeeded, succeeded, progressing)}, nil},
+		"Begun":     {"It is rolling out.", changing("aaaaaaa1"), []lifecyclev1.KeptnAppVersion{delivered("aaaaaaa1", []checks{after}, succeeded, succeeded, progressing)}, []string{"p/deployment"}},
+		"Checked":   {"The checks after it are none.", changing("aaaaaaa1"), []lifecyclev1.KeptnAppVersion{delivered("aaaaaaa1", []checks{after, promoted}, succeeded, succeeded, succeeded, succeeded, succeeded, succeeded, succeeded)}, []string{"p/deployment"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, s := range (projection{prefix: "p"}).of([]gitopsv1alpha1.AppCommit{tc.commit}, tc.delivered, false) {
+				if s.Deploys {
+					got = append(got, s.Context)
+				}
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("%s\n(-want +got):\n%s", tc.reason, diff)
 			}
 		})

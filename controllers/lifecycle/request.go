@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,6 +16,7 @@ import (
 	"github.com/keptn/gitops/controllers/apply"
 	"github.com/keptn/gitops/controllers/condition"
 	"github.com/keptn/gitops/controllers/workload"
+	"github.com/keptn/gitops/gitname"
 	"github.com/keptn/gitops/gitsource"
 )
 
@@ -76,37 +76,28 @@ func (r *Reconciler) deliverRequested(ctx context.Context, s *scope) error {
 	return nil
 }
 
-var (
-	fullSHA  = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
-	shortSHA = regexp.MustCompile(`^[0-9a-f]{7,63}$`)
-)
-
 // requestedCommit is the commit of the app that a request means: of those in the
 // history of the source the newest, at or before the one that is named, that changes
 // the app. It is nil where there is none.
 func (r *Reconciler) requestedCommit(ctx context.Context, s *scope, asked string) (*gitsource.Commit, error) {
 	named := strings.ToLower(strings.TrimSpace(asked))
 	switch {
-	case fullSHA.MatchString(named):
-		reached, err := s.repo.IsAncestor(ctx, named, s.head)
+	case gitname.IsCommit(named):
+		reached, err := s.app.IsAncestor(ctx, named, s.head)
 		if err != nil && !errors.Is(err, gitsource.ErrCommitNotFound) {
 			return nil, fmt.Errorf("look for the requested commit: %w", err)
 		}
 		if !reached {
 			return nil, nil //nolint:nilnil // no commit is an answer
 		}
-	case shortSHA.MatchString(named):
-		for c, err := range s.repo.Log(ctx, gitsource.LogOptions{From: s.head, Limit: maxAbbreviated}) {
-			if err != nil {
-				return nil, fmt.Errorf("look for the requested commit: %w", err)
-			}
-			if strings.HasPrefix(c.SHA, named) {
-				named = c.SHA
-				break
-			}
+	case gitname.IsCommitish(named):
+		found, err := s.inFull(ctx, named)
+		if err != nil {
+			return nil, err
 		}
+		named = found
 	}
-	if !fullSHA.MatchString(named) {
+	if !gitname.IsCommit(named) {
 		return nil, nil //nolint:nilnil // no commit is an answer
 	}
 	for c, err := range s.appCommits(ctx, named, "") {
@@ -114,9 +105,6 @@ func (r *Reconciler) requestedCommit(ctx context.Context, s *scope, asked string
 	}
 	return nil, nil //nolint:nilnil // no commit is an answer
 }
-
-// maxAbbreviated is how far back a commit is looked for whose SHA is abbreviated.
-const maxAbbreviated = 1000
 
 // search has the remote looked at for a commit that is not known, once for each
 // request, and gives the request up when matchTimeout is over.
@@ -136,7 +124,7 @@ func (r *Reconciler) search(ctx context.Context, s *scope, asked string) {
 	}
 	s.handled = asked
 	condition.Set(s.lc, RequestedCondition, condition.Failed(CommitUnknownReason,
-		"no commit up to %s is, or follows, a commit %s that changes the app: push it to what the GitSource watches, and ask again", short(s.head), asked))
+		"no commit up to %s is, or follows, a commit %s that changes the app: push it to what the GitSource watches, and ask again", gitname.Short(s.head), asked))
 }
 
 // deliveryUnderWay is the newest delivery, or one that has not ended, where it is of
@@ -154,6 +142,9 @@ func (s *scope) deliveryUnderWay(sha string) *lifecyclev1.KeptnAppVersion {
 // beginRequested records a delivery of which nothing is rolled out yet, or says why
 // there can be none.
 func (r *Reconciler) beginRequested(ctx context.Context, s *scope, commit *gitsource.Commit, asked string) (refused condition.Outcome, err error) {
+	if len(s.lc.Status.Workloads) == 0 && len(s.lc.Status.Releases) > 0 {
+		return condition.Failed(gitopsv1alpha1.NoWorkloadsReason, "its HelmReleases have installed nothing yet: which workloads they have is known then"), nil
+	}
 	if s.recordNamespace() == "" {
 		return condition.Failed(gitopsv1alpha1.AccessDeniedReason, "no namespace of its workloads agrees to be governed from %q", s.lc.Namespace), nil
 	}
@@ -162,7 +153,7 @@ func (r *Reconciler) beginRequested(ctx context.Context, s *scope, commit *gitso
 		return refused, err
 	}
 	if len(kav.Spec.Workloads) == 0 {
-		return condition.Failed(gitopsv1alpha1.NoWorkloadsReason, "commit %s renders to no workload that may be governed", short(commit.SHA)), nil
+		return condition.Failed(gitopsv1alpha1.NoWorkloadsReason, "commit %s renders to no workload that may be governed", gitname.Short(commit.SHA)), nil
 	}
 	kav.Annotations = map[string]string{DeliverAnnotation: asked}
 	s.lc.Status.Commits = remember(s.lc.Status.Commits, commit.SHA, commit.Committer.When, s.now)
@@ -202,11 +193,11 @@ func (r *Reconciler) awaited(ctx context.Context, s *scope, untied []*workload.W
 	if newest == nil || newest.Spec.Commit == nil || wasApplied(&newest.Spec) || newest.Status.Status.Completed() {
 		return nil, nil //nolint:nilnil // there is none, and the history is searched
 	}
-	rendered, err := r.workloadsAt(ctx, s, newest.Spec.Commit.SHA)
-	if err != nil || !rendersAll(rendered, untied, s.lc.Namespace) {
+	rendered, err := r.renderedAt(ctx, s, newest.Spec.Commit.SHA)
+	if err != nil || !rendersAll(rendered.Workloads, untied, s.lc.Namespace) {
 		return nil, ignoreRewritten(err)
 	}
-	commit, err := s.repo.Commit(ctx, newest.Spec.Commit.SHA)
+	commit, err := s.app.Commit(ctx, newest.Spec.Commit.SHA)
 	if err != nil {
 		return nil, ignoreRewritten(err)
 	}

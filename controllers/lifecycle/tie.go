@@ -19,6 +19,7 @@ import (
 	"github.com/keptn/gitops/controllers/phase"
 	"github.com/keptn/gitops/controllers/trust"
 	"github.com/keptn/gitops/controllers/workload"
+	"github.com/keptn/gitops/gitname"
 )
 
 // defaultMatchTimeout applies where a Lifecycle does not say it.
@@ -30,7 +31,11 @@ const keptDeliveries = 10
 // observeWorkloads reads the app's workloads, and notes what they carry; what
 // they were tied to stays as long as they carry the same.
 func (r *Reconciler) observeWorkloads(ctx context.Context, s *scope) error {
-	statuses := s.expected()
+	statuses, err := r.expected(ctx, s)
+	if err != nil {
+		return err
+	}
+	s.observeReleases()
 	for i := range statuses {
 		status := &statuses[i]
 		allowed, err := trust.MayGovern(ctx, r, s.source, status.Namespace)
@@ -54,20 +59,26 @@ func (r *Reconciler) observeWorkloads(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// expected names the workloads that the app renders to; while it does not
-// render, those that it rendered to when it last did.
-func (s *scope) expected() []gitopsv1alpha1.WorkloadStatus {
+// expected names the workloads that the app renders to, and those that its releases have
+// installed; while it does not render, those that were its own when it last did.
+func (r *Reconciler) expected(ctx context.Context, s *scope) ([]gitopsv1alpha1.WorkloadStatus, error) {
 	var names []gitopsv1alpha1.WorkloadStatus
-	if s.problem != "" {
+	if s.app.Problem != "" {
 		for _, w := range s.lc.Status.Workloads {
 			names = append(names, gitopsv1alpha1.WorkloadStatus{Kind: w.Kind, Namespace: w.Namespace, Name: w.Name})
 		}
-		return names
+		return names, nil
 	}
-	for _, w := range s.rendered.Workloads {
+	for _, w := range s.app.Rendered.Workloads {
 		names = append(names, gitopsv1alpha1.WorkloadStatus{Kind: w.Kind, Namespace: cmp.Or(w.Namespace, s.lc.Namespace), Name: w.Name})
 	}
-	return names
+	installed, err := r.installed(ctx, s)
+	for _, w := range installed {
+		if !slices.Contains(names, w) {
+			names = append(names, w)
+		}
+	}
+	return names, err
 }
 
 // carry fills in the status of a live workload: as known where it carries the
@@ -164,15 +175,44 @@ func (r *Reconciler) tieToCommit(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// explanation finds the commit that explains all that is untied; where there is
-// none, the one that explains what came since the last thing nobody explained.
+// explanation finds the commit that explains what is untied, by the strongest evidence
+// there is: what was asked for, what appliers say, content, and what
+// images were built from. It finds none while an applier has not said yet what it applied.
 func (r *Reconciler) explanation(ctx context.Context, s *scope, untied []*workload.Workload) (*match, []*workload.Workload, error) {
 	if found, err := r.awaited(ctx, s, untied); found != nil || err != nil {
 		return found, untied, err
 	}
+	said, err := r.hear(ctx, s, untied)
+	if err != nil {
+		return nil, nil, err
+	}
+	if found, tied, err := r.claimed(ctx, s, said); found != nil || err != nil {
+		return found, tied, err
+	}
+	if len(said.pending) > 0 && s.now.Before(latest(untied).Add(matchTimeout(s.lc))) {
+		s.pending = said.pending
+		return nil, nil, nil
+	}
+	if found, tied, err := r.byContent(ctx, s, untied); found != nil || err != nil {
+		return found, tied, err
+	}
+	return r.byImage(ctx, s, untied)
+}
+
+// byContent finds the commit that renders all that is untied; where there is none, the
+// one that renders all of it that no release has installed, or what came since the last
+// thing nobody explained.
+func (r *Reconciler) byContent(ctx context.Context, s *scope, untied []*workload.Workload) (*match, []*workload.Workload, error) {
 	found, err := r.correlate(ctx, s, untied)
-	if found != nil || err != nil || s.lc.Status.UnmatchedSince == nil {
+	if found != nil || err != nil {
 		return found, untied, err
+	}
+	rendered := slices.DeleteFunc(slices.Clone(untied), s.isInstalled)
+	if len(rendered) > 0 && len(rendered) < len(untied) {
+		found, err = r.correlate(ctx, s, rendered)
+	}
+	if found != nil || err != nil || s.lc.Status.UnmatchedSince == nil {
+		return found, rendered, err
 	}
 	var fresh []*workload.Workload
 	for _, w := range untied {
@@ -230,20 +270,24 @@ func (s *scope) setMatched(untied []*workload.Workload) {
 		s.lc.Status.UnmatchedSince = nil
 		condition.Set(s.lc, gitopsv1alpha1.MatchedCondition, condition.Ready(gitopsv1alpha1.MatchedCondition, "commits explain all that runs"))
 	default:
-		o := condition.Waiting("Searching", "%s", notExplained(untied, s.head))
+		o := condition.Waiting("Searching", "%s", s.notExplained(untied))
 		if !s.now.Before(latest(untied).Add(matchTimeout(s.lc))) {
-			o = condition.Failed(gitopsv1alpha1.UnmatchedReason, "%s", notExplained(untied, s.head))
+			o = condition.Failed(gitopsv1alpha1.UnmatchedReason, "%s", s.notExplained(untied))
 		}
 		condition.Set(s.lc, gitopsv1alpha1.MatchedCondition, o)
 	}
 }
 
-func notExplained(untied []*workload.Workload, head string) string {
+func (s *scope) notExplained(untied []*workload.Workload) string {
+	if len(s.pending) > 0 {
+		return strings.Join(s.pending, "; ")
+	}
 	names := make([]string, len(untied))
 	for i, w := range untied {
 		names[i] = w.String()
 	}
-	return fmt.Sprintf("no commit up to %s renders the pod template of %s", short(head), strings.Join(names, ", "))
+	none := fmt.Sprintf("no commit up to %s renders the pod template of %s", gitname.Short(s.head), strings.Join(names, ", "))
+	return strings.Join(append([]string{none}, s.unasked...), "; ")
 }
 
 // speaks says whether a delivery is what a listed commit's statuses follow from.

@@ -73,11 +73,18 @@ type Phase[T any] struct {
 	// Run brings the phase as far as it will go. An error leaves the record as it was
 	// before, but for its start.
 	Run func(ctx context.Context, of T, rec *lifecyclev1.PhaseRecord) (Outcome, error)
-	// State is where Keptn's own field for the phase is; nil where it has none.
+	// State returns where Keptn's own field for the phase is, or nil.
 	State func(of T) *lifecyclev1.KeptnState
 	// Stops says that a failure of the phase stops what follows even where checks do
 	// not block.
 	Stops bool
+}
+
+// tell has Keptn's own field for the phase say a state.
+func (p *Phase[T]) tell(of T, state lifecyclev1.KeptnState) {
+	if field := p.State(of); field != nil {
+		*field = state
+	}
 }
 
 // Table is the life of a kind of delivery, first to last. A phase runs only once
@@ -155,9 +162,7 @@ func (t Table[T]) Deprecate(of T, d *lifecyclev1.Delivery, message string, now t
 		if rec.StartTime != nil && rec.EndTime == nil {
 			rec.EndTime = Time(now)
 		}
-		if p.State != nil {
-			*p.State(of) = rec.State
-		}
+		p.tell(of, rec.State)
 	}
 	d.Status = lifecyclev1.StateDeprecated
 	if d.EndTime.IsZero() {
@@ -207,9 +212,7 @@ func (t Table[T]) Conclude(of T, d *lifecyclev1.Delivery, now time.Time) {
 			rec.State, rec.Reason = lifecyclev1.StateDeprecated, Failed
 			rec.Message = "not run, since a phase before it failed"
 		}
-		if p.State != nil {
-			*p.State(of) = rec.State
-		}
+		p.tell(of, rec.State)
 		overall, ended = Worse(overall, counted(rec)), ended && rec.State.Completed()
 	}
 	if !ended {

@@ -70,7 +70,7 @@ func (p *Promoter) rendered(ctx context.Context, d *delivery, s *stage) (*manife
 		return &manifest.Rendered{}, nil
 	}
 	folder := d.lc.Annotations[gitopsv1alpha1.PathAnnotation]
-	rendered, err := p.Repositories.Rendered(ctx, d.repo, d.source.Spec.URL, d.kav.Spec.Commit.SHA, folder)
+	rendered, err := p.Repositories.Rendered(ctx, d.repo, d.origin, d.kav.Spec.Commit.SHA, folder)
 	if err != nil {
 		return nil, fmt.Errorf("the delivered commit %.7s: %w", d.kav.Spec.Commit.SHA, err)
 	}

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
-	"github.com/keptn/gitops/telemetry"
+	"github.com/keptn/gitops/telemetry/record"
 )
 
 // The trailers of a promotion's commit (git-interpret-trailers(1)). They are public API:
@@ -22,7 +22,7 @@ const (
 
 // environment that was delivered to.
 func (d *delivery) environment() string {
-	return cmp.Or(d.kav.Spec.Environment, d.source.Spec.Environment)
+	return cmp.Or(d.kav.Spec.Environment, d.origin.Environment)
 }
 
 // branch is the one of the pull request: a newer delivery takes it over.
@@ -54,7 +54,7 @@ func (d *delivery) facts() [][2]string {
 		{commitTrailer, oneLine(d.url) + "@" + d.kav.Spec.Commit.SHA},
 	}
 	if d.traced {
-		facts = append(facts, [2]string{traceTrailer, telemetry.PhaseTraceparent(d.kav.UID, lifecyclev1.PhasePromotion)})
+		facts = append(facts, [2]string{traceTrailer, record.OfApp(d.kav).PhaseTraceparent(lifecyclev1.PhasePromotion)})
 	}
 	return facts
 }
@@ -92,25 +92,35 @@ func (d *delivery) body(c *change) string {
 
 // checks are the rows of all checks that ended, in the order in which they ran.
 func (d *delivery) checks() []string {
-	status := &d.kav.Status
 	var rows []string
-	for _, group := range []struct {
-		when  string
-		items []lifecyclev1.ItemStatus
-	}{
-		{"task before the deployment", status.PreDeploymentTaskStatus},
-		{"evaluation before the deployment", status.PreDeploymentEvaluationTaskStatus},
-		{"task after the deployment", status.PostDeploymentTaskStatus},
-		{"evaluation after the deployment", status.PostDeploymentEvaluationTaskStatus},
-		{"task of the promotion", status.PromotionTaskStatus},
-	} {
-		for _, item := range group.items {
+	for _, name := range lifecyclev1.AppPhases() {
+		_, items := d.kav.Status.Fields(name)
+		if items == nil {
+			continue
+		}
+		for _, item := range *items {
 			if item.Status.Completed() {
-				rows = append(rows, fmt.Sprintf("| %s | %s | %s |\n", code(item.DefinitionName), group.when, item.Status))
+				rows = append(rows, fmt.Sprintf("| %s | %s | %s |\n", code(item.DefinitionName), runs(name.Check()), item.Status))
 			}
 		}
 	}
 	return rows
+}
+
+// runs says what checks of a type are, and when they run.
+func runs(check lifecyclev1.CheckType) string {
+	switch check {
+	case lifecyclev1.PreDeploymentCheckType:
+		return "task before the deployment"
+	case lifecyclev1.PreDeploymentEvaluationCheckType:
+		return "evaluation before the deployment"
+	case lifecyclev1.PostDeploymentCheckType:
+		return "task after the deployment"
+	case lifecyclev1.PostDeploymentEvaluationCheckType:
+		return "evaluation after the deployment"
+	default:
+		return "task of the promotion"
+	}
 }
 
 // code writes a text as code in Markdown, also within a table.

@@ -64,7 +64,7 @@ func permanent(format string, args ...any) error {
 
 // finals are the errors of Git, of forges and of Secrets that only a person can mend.
 var finals = []error{
-	repository.ErrSecret, repository.ErrAddress, repository.ErrNoCredentials,
+	repository.ErrNoCredentials,
 	gitsource.ErrUnauthorized, gitsource.ErrNotFound, gitsource.ErrRefNotFound, gitsource.ErrCommitNotFound,
 	gitsource.ErrEmptyRepository, gitsource.ErrTooLarge, gitsource.ErrInvalidProposal, gitsource.ErrBranchRejected,
 	forge.ErrUnauthorized, forge.ErrNotFound, forge.ErrRejected,
@@ -75,6 +75,9 @@ var finals = []error{
 func classified(err error) error {
 	var problems manifest.Problems
 	if errors.As(err, &problems) {
+		return &PermanentError{err}
+	}
+	if repository.Problem(err) != "" {
 		return &PermanentError{err}
 	}
 	for _, final := range finals {
@@ -117,9 +120,6 @@ func (p *Promoter) promote(ctx context.Context, kav *lifecyclev1.KeptnAppVersion
 	s, err := p.openStage(ctx, d)
 	if err != nil {
 		return Result{}, err
-	}
-	if s.named != d.source.Name {
-		defer p.Repositories.Forget(s.key(d.source.Namespace))
 	}
 	c, changed, err := p.propose(ctx, d, s)
 	if err != nil {

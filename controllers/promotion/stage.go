@@ -3,18 +3,20 @@ package promotion
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/fluxcd/pkg/apis/meta"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
+	"github.com/keptn/gitops/controllers/repository"
 	"github.com/keptn/gitops/controllers/trust"
+	"github.com/keptn/gitops/gitname"
 	"github.com/keptn/gitops/gitsource"
 	"github.com/keptn/gitops/gitsource/forge"
 )
@@ -25,6 +27,7 @@ type delivery struct {
 	pull   *gitopsv1alpha1.PullRequest
 	lc     *gitopsv1alpha1.Lifecycle
 	source *gitopsv1alpha1.GitSource
+	origin repository.Origin
 	repo   *gitsource.Repository
 	// url is that of the source, without credentials.
 	url string
@@ -61,19 +64,28 @@ func (p *Promoter) delivered(ctx context.Context, kav *lifecyclev1.KeptnAppVersi
 	if !mine {
 		return nil, permanent("the delivery is not one of the Lifecycle %s/%s", ref.Namespace, ref.Name)
 	}
-	if d.url, err = gitsource.PublicURL(d.source.Spec.URL); err != nil {
-		return nil, permanent("GitSource %s: %w", d.source.Name, err)
+	return d, p.open(ctx, d)
+}
+
+// open opens the repository that a delivery comes from.
+func (p *Promoter) open(ctx context.Context, d *delivery) (err error) {
+	if d.origin, err = p.Repositories.Origin(ctx, d.source); err != nil {
+		return fmt.Errorf("GitSource %s: %w", d.source.Name, err)
 	}
-	d.repo, err = p.Repositories.Open(ctx, d.source)
-	return d, err
+	if d.url, err = gitsource.PublicURL(d.origin.URL); err != nil {
+		return permanent("GitSource %s: %w", d.source.Name, err)
+	}
+	if d.repo, err = p.Repositories.Open(ctx, d.origin); err != nil {
+		return err
+	}
+	_, err = p.Repositories.Verify(ctx, d.repo, d.origin, d.kav.Spec.Commit.SHA)
+	return err
 }
 
 // stage is where it is promoted to.
 type stage struct {
 	// url of the repository, without credentials.
-	url string
-	// named is what the repository is opened as.
-	named string
+	url   string
 	repo  *gitsource.Repository
 	pulls forge.PullRequests
 	// base is the branch to merge into, and where it is.
@@ -82,68 +94,57 @@ type stage struct {
 	own bool
 }
 
-func (s *stage) key(namespace string) types.NamespacedName {
-	return types.NamespacedName{Namespace: namespace, Name: s.named}
-}
-
 // openStage opens the next stage's repository and its forge. It asks neither of them.
 func (p *Promoter) openStage(ctx context.Context, d *delivery) (*stage, error) {
-	described, err := d.stageSource()
+	next, err := d.next()
 	if err != nil {
 		return nil, err
 	}
-	s := &stage{named: described.Name}
-	if s.url, err = gitsource.PublicURL(described.Spec.URL); err != nil {
+	s := &stage{}
+	if s.url, err = gitsource.PublicURL(next.URL); err != nil {
 		return nil, permanent("%w", err)
 	}
-	s.own = sameRepository(s.url, d.url)
+	s.own = gitname.SameRepository(s.url, d.url)
 	// What is wrong with the address is told from what is wrong with a Secret.
-	target := forge.Target{Repository: described.Spec.URL, API: described.Spec.Statuses.APIURL, Token: "none"}
-	if _, err := forge.New(string(described.Spec.Provider), target); err != nil {
+	target := forge.Target{Repository: next.URL, API: next.APIURL, Token: "none"}
+	if _, err := forge.New(string(next.Provider), target); err != nil {
 		return nil, permanent("%w", err)
 	}
-	to, err := p.Repositories.Destination(ctx, described)
+	to, err := p.Repositories.Forge(ctx, next)
 	if err != nil {
 		return nil, err
 	}
 	s.pulls = to.PullRequests
-	s.repo, err = p.Repositories.Open(ctx, described)
+	s.repo, err = p.Repositories.Open(ctx, next)
 	return s, err
 }
 
-// credentials in the URL of a web server, which the API refuses in a GitSource too.
-var credentials = regexp.MustCompile(`(?i)^https?://[^/]*@`)
-
-// stageSource describes the next stage as a GitSource. It decides with which Secrets it
-// may be opened: what is written in Git must not send them to where its author likes.
-func (d *delivery) stageSource() (*gitopsv1alpha1.GitSource, error) {
-	s := d.source.DeepCopy()
-	s.Spec.Provider = gitopsv1alpha1.Provider(cmp.Or(d.pull.Provider, string(d.source.Spec.Provider)))
-	if s.Spec.Provider == "" || s.Spec.Provider == gitopsv1alpha1.GenericProvider {
-		return nil, permanent("the provider %q has no pull requests: set promotion.pullRequest.provider", gitopsv1alpha1.GenericProvider)
-	}
-	if s.Spec.Statuses == nil {
-		s.Spec.Statuses = &gitopsv1alpha1.Statuses{}
+// next is where the next stage is. It decides with which Secrets that may be opened:
+// what is written in Git must not send them to where its author likes.
+func (d *delivery) next() (repository.Origin, error) {
+	o := d.origin
+	o.Provider = cmp.Or(gitopsv1alpha1.Provider(d.pull.Provider), o.Provider)
+	if o.Provider == gitopsv1alpha1.GenericProvider {
+		return o, permanent("the provider %q has no pull requests: set promotion.pullRequest.provider", gitopsv1alpha1.GenericProvider)
 	}
 	if d.pull.Repository == "" && d.pull.SecretRef == nil {
-		return s, nil
+		return o, nil
 	}
-	// Nothing else has a name like this one.
-	s.Name = "promotion/" + string(d.kav.UID)
-	s.Spec.URL = cmp.Or(d.pull.Repository, d.source.Spec.URL)
-	place, err := d.placeOfStage(s.Spec.URL)
+	o.Source.Name = "" // it is no source's, and nothing of it is kept
+	o.URL = cmp.Or(d.pull.Repository, o.URL)
+	place, err := d.placeOfStage(o.URL)
 	if err != nil {
-		return nil, err
+		return o, err
 	}
-	return s, d.lend(s, place)
+	return o, d.lend(&o, place)
 }
 
 // lend gives a stage at a place the Secrets that it is opened with.
-func (d *delivery) lend(s *gitopsv1alpha1.GitSource, place string) error {
-	home, err := placeOf(d.source.Spec.URL)
+func (d *delivery) lend(o *repository.Origin, place string) error {
+	home, err := placeOf(d.origin.URL)
 	abroad := err != nil || place != home
 	if abroad {
-		s.Spec.Statuses.APIURL = ""
+		o.APIURL = ""
 	}
 	switch ref := d.pull.SecretRef; {
 	case ref == nil && abroad:
@@ -152,7 +153,8 @@ func (d *delivery) lend(s *gitopsv1alpha1.GitSource, place string) error {
 	case !slices.Contains(d.source.Spec.AllowedSecrets, ref.Name):
 		return permanent("Secret %q must not be named from Git: the GitSource %s does not have it in spec.allowedSecrets", ref.Name, d.source.Name)
 	default:
-		s.Spec.SecretRef, s.Spec.Statuses.SecretRef = ref, &meta.LocalObjectReference{Name: ref.Name}
+		o.Secret = types.NamespacedName{Namespace: d.source.Namespace, Name: ref.Name}
+		o.Reporting = o.Secret
 	}
 	return nil
 }
@@ -163,7 +165,7 @@ func (d *delivery) placeOfStage(rawURL string) (string, error) {
 	switch {
 	case err != nil:
 		return "", permanent("promotion.pullRequest.repository: %w", err)
-	case credentials.MatchString(d.pull.Repository):
+	case repository.HoldsCredentials(d.pull.Repository):
 		return "", permanent("promotion.pullRequest.repository must not hold credentials: put them in a Secret, and name it in secretRef")
 	case strings.HasPrefix(place, "file:"):
 		return "", permanent("promotion.pullRequest.repository is a folder, which has no pull requests: give an https or ssh URL")
@@ -184,24 +186,9 @@ func placeOf(rawURL string) (string, error) {
 	return u.Scheme + "://" + u.Host, nil
 }
 
-// sameRepository says whether two URLs without credentials name one repository: by one
-// way or the other, with Git's extension or without.
-func sameRepository(a, b string) bool {
-	first, err := url.Parse(a)
-	if err != nil {
-		return a == b
-	}
-	second, err := url.Parse(b)
-	if err != nil {
-		return a == b
-	}
-	trim := func(u *url.URL) string { return strings.TrimSuffix(strings.Trim(u.Path, "/"), ".git") }
-	return first.Hostname() == second.Hostname() && strings.EqualFold(trim(first), trim(second))
-}
-
 // find finds the branch to merge into.
 func (s *stage) find(ctx context.Context, d *delivery) (err error) {
-	s.base, err = s.repo.Fetch(ctx, gitsource.Ref{Branch: cmp.Or(d.pull.Branch, d.sourceBranch())})
+	s.base, err = s.fetch(ctx, d)
 	switch {
 	case err != nil:
 		return err
@@ -213,16 +200,18 @@ func (s *stage) find(ctx context.Context, d *delivery) (err error) {
 	return nil
 }
 
-// sourceBranch is the branch that the source names; empty if it names none.
-func (d *delivery) sourceBranch() string {
-	ref := d.source.Spec.Ref
-	if ref == nil {
-		return ""
+// fetch looks at the branch that is named, else at that of the source, else at the one
+// that HEAD points at.
+func (s *stage) fetch(ctx context.Context, d *delivery) (gitsource.Revision, error) {
+	if d.pull.Branch != "" {
+		return s.repo.Fetch(ctx, gitsource.Ref{Branch: d.pull.Branch})
 	}
-	if branch, is := strings.CutPrefix(ref.Name, "refs/heads/"); is {
-		return branch
+	branch, certain := d.origin.Branch()
+	revision, err := s.repo.Fetch(ctx, gitsource.Ref{Branch: branch})
+	if errors.Is(err, gitsource.ErrRefNotFound) && !certain {
+		return s.repo.Fetch(ctx, gitsource.Ref{}) // it is a tag
 	}
-	return ref.Branch
+	return revision, err
 }
 
 // watched is the branch that the delivery was read from; empty if it is none, or not
@@ -230,7 +219,8 @@ func (d *delivery) sourceBranch() string {
 func (d *delivery) watched() string {
 	revision, err := gitsource.ParseRevision(d.source.Status.ObservedRevision)
 	if err != nil {
-		return d.sourceBranch()
+		branch, _ := d.origin.Branch()
+		return branch
 	}
 	return strings.TrimPrefix(revision.Name, "refs/heads/")
 }

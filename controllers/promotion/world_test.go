@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -25,6 +26,7 @@ import (
 	"github.com/keptn/gitops/controllers/repository"
 	"github.com/keptn/gitops/gitsource"
 	"github.com/keptn/gitops/gitsource/gittest"
+	"github.com/keptn/gitops/outbound"
 )
 
 const (
@@ -169,17 +171,17 @@ func (w *world) secret(name string, data map[string]string) {
 func (w *world) promoter(t *testing.T) *promotion.Promoter {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, gitopsv1alpha1.AddToScheme, lifecyclev1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, gitopsv1alpha1.AddToScheme, lifecyclev1.AddToScheme, sourcev1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}
 	}
-	store, err := gitsource.NewStore(t.TempDir(), gitsource.AllowPlainHTTPCredentials())
+	store, err := gitsource.NewStore(t.TempDir(), gitsource.AllowPlainHTTPCredentials(), gitsource.AllowLocalRepositories())
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(append([]client.Object{w.source, w.lc}, w.others...)...).Build()
-	return &promotion.Promoter{Client: c, Repositories: repository.New(c, store, "east"), Traced: !w.untraced}
+	return &promotion.Promoter{Client: c, Repositories: repository.New(c, c, store, "east", outbound.Anywhere()), Traced: !w.untraced}
 }
 
 func (w *world) promote(t *testing.T) promotion.Result {

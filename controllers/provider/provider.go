@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
+	"github.com/keptn/gitops/outbound"
 	"github.com/keptn/gitops/policy/metric"
 	"github.com/keptn/gitops/policy/metric/connect"
 	"github.com/keptn/gitops/policy/metric/fabric"
@@ -45,7 +46,7 @@ const (
 // Options say what providers may be reached, and how.
 type Options struct {
 	// Addresses that providers may have.
-	Addresses connect.Addresses
+	Addresses outbound.Addresses
 	// Ambient lets providers of a cloud use the identity of the controller.
 	Ambient bool
 }

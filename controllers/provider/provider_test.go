@@ -24,8 +24,8 @@ import (
 
 	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
 	"github.com/keptn/gitops/controllers/provider"
+	"github.com/keptn/gitops/outbound"
 	"github.com/keptn/gitops/policy/metric"
-	"github.com/keptn/gitops/policy/metric/connect"
 	"github.com/keptn/gitops/policy/metric/fabric"
 	metricprovider "github.com/keptn/gitops/policy/metric/provider"
 )
@@ -60,7 +60,7 @@ func newCluster(t *testing.T, objects ...client.Object) *cluster {
 func (c *cluster) providers(t *testing.T) *provider.Providers {
 	t.Helper()
 	p, err := provider.New(c, fabric.New(metricprovider.Open), c.clock, provider.Options{
-		Addresses: connect.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Addresses: outbound.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 	})
 	if err != nil {
 		t.Fatal(err)

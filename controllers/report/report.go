@@ -5,6 +5,7 @@ package report
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -39,6 +40,7 @@ const reportedReason = "Reported"
 type Reporter struct {
 	queues *forge.Queues
 	clock  clock.PassiveClock
+	told   func(host string, outcome forge.Outcome)
 
 	mu      sync.Mutex
 	owners  map[string]*owner
@@ -64,9 +66,10 @@ type result struct {
 // key is one context of one commit at one destination.
 type key struct{ destination, commit, context string }
 
-// New returns a Reporter whose queues have the given options.
-func New(c clock.PassiveClock, options ...forge.Option) *Reporter {
-	r := &Reporter{clock: c, owners: map[string]*owner{}, stopped: make(chan struct{})}
+// New returns a Reporter whose queues have the given options. It has told called with what
+// became of each attempt; nil is told nothing.
+func New(c clock.PassiveClock, told func(host string, outcome forge.Outcome), options ...forge.Option) *Reporter {
+	r := &Reporter{clock: c, told: told, owners: map[string]*owner{}, stopped: make(chan struct{})}
 	r.queues = forge.NewQueues(r.handle, options...)
 	return r
 }
@@ -78,88 +81,135 @@ func (r *Reporter) Start(ctx context.Context) error {
 	return r.queues.Run(ctx)
 }
 
-// Destination is where statuses go.
+// Destination is a place where statuses go, and those that it is to show.
 type Destination struct {
-	// Name tells it from others: what was reported to one is not known to another.
-	Name string
-	// Open opens the way to it, where there is something to report.
-	Open func() (forge.Destination, error)
+	repository.Destination
+	// Wanted are its statuses. One with a Line is for a place of notes alone; its
+	// Context is that of no other.
+	Wanted []forge.Status
 }
 
-// Sync puts into the queue what is wanted and not yet reported, and returns what
-// is reported now, with an outcome for the condition Reported. It never waits
-// for a forge: object is sent through wake once there is news.
-func (r *Reporter) Sync(object client.Object, wake chan<- event.GenericEvent, to Destination, wanted []forge.Status, reported []gitopsv1alpha1.ReportedStatus) ([]gitopsv1alpha1.ReportedStatus, condition.Outcome) {
+// To has all destinations show the same.
+func To(destinations []repository.Destination, wanted []forge.Status) []Destination {
+	all := make([]Destination, len(destinations))
+	for i, d := range destinations {
+		all[i] = Destination{d, wanted}
+	}
+	return all
+}
+
+// Sync puts into the queue what is wanted and not yet reported, and returns what is
+// reported now, with an outcome for the condition Reported: that of the destination
+// which stands worst. It never waits for a forge, and one that fails delays no other:
+// object is sent through wake once there is news.
+func (r *Reporter) Sync(ctx context.Context, object client.Object, wake chan<- event.GenericEvent, to []Destination, reported []gitopsv1alpha1.ReportedStatus) ([]gitopsv1alpha1.ReportedStatus, condition.Outcome) {
 	recorded := make(map[key]gitopsv1alpha1.ReportedStatus, len(reported))
 	for _, s := range reported {
 		recorded[key{s.Destination, s.Commit, s.Context}] = s
 	}
-	now := make([]gitopsv1alpha1.ReportedStatus, 0, len(wanted))
-	var b batch
-	for _, status := range wanted {
-		k := key{to.Name, status.Commit, status.Context}
-		last := r.take(nameOf(object), k, recorded[k])
-		if last.Outcome != "" && last.Err == nil {
-			// One that was superseded counts too: the commit shows what is newer.
-			recorded[k] = entry(to.Name, last.Item.Status)
+	r.drop(nameOf(object), to)
+	now := make([]gitopsv1alpha1.ReportedStatus, 0, len(reported))
+	worst := shown()
+	for _, d := range to {
+		var b batch
+		for _, status := range d.Wanted {
+			k := key{d.Name, status.Commit, status.Context}
+			last := r.take(nameOf(object), k, recorded[k])
+			if last.Outcome != "" && last.Err == nil {
+				// One that was superseded counts too: the commit shows what is newer.
+				recorded[k] = entry(d.Name, last.Item.Status)
+			}
+			was, ok := recorded[k]
+			if ok {
+				now = append(now, was)
+			}
+			if !ok || !says(was, status) {
+				b.add(status, last, r.clock.Now())
+			}
 		}
-		was, ok := recorded[k]
-		if ok {
-			now = append(now, was)
-		}
-		if !ok || !says(was, status) {
-			b.add(status, last, r.clock.Now())
+		if len(d.Wanted) > 0 {
+			worst = worse(worst, r.send(ctx, object, wake, d, b))
 		}
 	}
-	r.drop(nameOf(object), to.Name, wanted)
-	return now, r.send(object, wake, to, b.open, b.failure)
+	return now, worst
+}
+
+// Expect has what destinations hold of a context of a commit read, so that a status which is
+// known soon can be sent at once. It never waits for a forge, and what goes wrong is for Sync to
+// say. Git notes are left alone: to read them is to fetch from the repository that is being read.
+func (r *Reporter) Expect(ctx context.Context, to []repository.Destination, commit, statusContext string) {
+	for _, d := range to {
+		if d.Notes {
+			continue
+		}
+		if destination, err := d.Open(ctx); err == nil {
+			r.queues.Expect(destination, commit, statusContext)
+		}
+	}
+}
+
+// worse is the worse of two outcomes, which is looked at again as soon as either is to be.
+func worse(a, b condition.Outcome) condition.Outcome {
+	rank := map[metav1.ConditionStatus]int{metav1.ConditionTrue: 0, metav1.ConditionUnknown: 1, metav1.ConditionFalse: 2}
+	soonest := a.Recheck
+	if soonest == 0 || b.Recheck > 0 && b.Recheck < soonest {
+		soonest = b.Recheck
+	}
+	if rank[b.Status] > rank[a.Status] {
+		a = b
+	}
+	return a.In(soonest)
 }
 
 // batch is what there is to report.
 type batch struct {
 	// open are the statuses to send now.
 	open []forge.Status
-	// failure is the forge's last answer where it refused, with the time until it
-	// is asked again; else empty.
+	// failure is the forge's last answer where it failed, with the time until the next
+	// status that it refused is to be put again; else empty.
 	failure condition.Outcome
 }
 
-// add takes in a status whose last result, if any, was another, or a failure.
+// add takes in a status whose last result, if any, was another, or a failure. What is in the
+// queue is not looked at again before there is a result.
 func (b *batch) add(status forge.Status, last result, now time.Time) {
 	if last.Err == nil {
 		b.open = append(b.open, status)
 		return
 	}
 	wait := last.retryAt.Sub(now)
-	if wait <= 0 || !last.Item.Status.Same(status) {
-		b.open, wait = append(b.open, status), last.pause
+	if wait <= 0 || last.Outcome == forge.Retrying || !last.Item.Status.Same(status) {
+		b.open, wait = append(b.open, status), 0
 	}
-	if soonest := b.failure.Recheck; soonest > 0 {
-		wait = min(wait, soonest)
+	if soonest := b.failure.Recheck; wait <= 0 || soonest > 0 && soonest < wait {
+		wait = soonest
 	}
 	b.failure = condition.Failed(gitopsv1alpha1.ForgeFailedReason, "%s on %.7s: %v", status.Context, status.Commit, last.Err).In(wait)
 }
 
-// send puts statuses into the queue, and says how reporting stands; failure is
-// the forge's last answer where it refused, else empty.
-func (r *Reporter) send(object client.Object, wake chan<- event.GenericEvent, to Destination, open []forge.Status, failure condition.Outcome) condition.Outcome {
-	if len(open) > 0 {
-		destination, err := to.Open()
+// send puts statuses into the queue, and says how reporting to a destination stands.
+func (r *Reporter) send(ctx context.Context, object client.Object, wake chan<- event.GenericEvent, to Destination, b batch) condition.Outcome {
+	if len(b.open) > 0 {
+		destination, err := to.Open(ctx)
 		if err != nil {
 			return unable(err)
 		}
-		for _, status := range open {
+		for _, status := range b.open {
 			r.put(object, wake, forge.Item{Owner: nameOf(object), Destination: destination, Status: status})
 		}
 	}
 	switch {
-	case failure.Status != "":
-		return failure
-	case len(open) > 0:
-		return condition.Waiting("Reporting", "%s on %.7s is on its way", open[0].Context, open[0].Commit)
+	case b.failure.Status != "":
+		return b.failure
+	case len(b.open) > 0:
+		return condition.Waiting("Reporting", "%s on %.7s is on its way", b.open[0].Context, b.open[0].Commit)
 	default:
-		return condition.Ready(reportedReason, "commits show all that is known")
+		return shown()
 	}
+}
+
+func shown() condition.Outcome {
+	return condition.Ready(reportedReason, "commits show all that is known")
 }
 
 // put hands one status to the queue of its host.
@@ -190,12 +240,16 @@ func (r *Reporter) take(name string, k key, recorded gitopsv1alpha1.ReportedStat
 }
 
 // drop forgets results of contexts that the object no longer wants.
-func (r *Reporter) drop(name, destination string, wanted []forge.Status) {
+func (r *Reporter) drop(name string, to []Destination) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if o := r.owners[name]; o != nil {
 		maps.DeleteFunc(o.results, func(k key, _ result) bool {
-			return !slices.ContainsFunc(wanted, func(s forge.Status) bool { return k == key{destination, s.Commit, s.Context} })
+			return !slices.ContainsFunc(to, func(d Destination) bool {
+				return d.Name == k.destination && slices.ContainsFunc(d.Wanted, func(s forge.Status) bool {
+					return s.Commit == k.commit && s.Context == k.context
+				})
+			})
 		})
 	}
 }
@@ -209,6 +263,9 @@ func (r *Reporter) Forget(object client.Object) {
 
 // handle keeps a result and wakes its owner.
 func (r *Reporter) handle(res forge.Result) {
+	if r.told != nil {
+		r.told(res.Item.Destination.Host, res.Outcome)
+	}
 	r.mu.Lock()
 	o := r.owners[res.Item.Owner]
 	if o != nil {
@@ -237,7 +294,15 @@ func (r *Reporter) follow(was result, res forge.Result) result {
 
 // says tells whether a record says the same as a status.
 func says(was gitopsv1alpha1.ReportedStatus, s forge.Status) bool {
-	return was.State == string(s.State) && was.Description == s.Description && was.Commit == s.Commit
+	return was.State == string(s.State) && was.Description == description(s) && was.Commit == s.Commit
+}
+
+// description of a status, or what tells a line from others.
+func description(s forge.Status) string {
+	if s.Line == "" {
+		return s.Description
+	}
+	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(s.Line)))
 }
 
 func entry(destination string, s forge.Status) gitopsv1alpha1.ReportedStatus {
@@ -246,7 +311,7 @@ func entry(destination string, s forge.Status) gitopsv1alpha1.ReportedStatus {
 		Commit:      s.Commit,
 		Context:     s.Context,
 		State:       string(s.State),
-		Description: s.Description,
+		Description: description(s),
 		Time:        metav1.NewTime(s.Time.UTC().Truncate(time.Second)),
 	}
 }

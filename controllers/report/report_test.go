@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,6 +28,7 @@ const sha = "0123456789abcdef0123456789abcdef01234567"
 // time of the test's bubble, so nothing of it is guarded.
 type host struct {
 	set    []string
+	asked  int
 	held   map[string]forge.Status
 	refuse error
 }
@@ -41,6 +43,7 @@ func (h *host) Set(_ context.Context, s forge.Status) error {
 }
 
 func (h *host) Latest(_ context.Context, _, name string) (forge.Status, bool, error) {
+	h.asked++
 	s, found := h.held[name]
 	return s, found, h.refuse
 }
@@ -53,9 +56,13 @@ type object struct {
 	reporter *report.Reporter
 	host     *host
 	news     chan event.GenericEvent
+	ctx      context.Context
 	noWay    error
 	// at is the name of where statuses go.
 	at string
+	// outcomes are what the reporter told of, each host by itself.
+	mu       sync.Mutex
+	outcomes []string
 }
 
 // run runs a test with a Reporter at work, in a bubble with a time of its own.
@@ -63,11 +70,16 @@ func run(t *testing.T, test func(t *testing.T, o *object)) {
 	synctest.Test(t, func(t *testing.T) {
 		o := &object{
 			GitSource: &gitopsv1alpha1.GitSource{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "shop"}},
-			reporter:  report.New(clock.RealClock{}),
 			host:      &host{held: map[string]forge.Status{}},
 			news:      make(chan event.GenericEvent, 100),
 		}
+		o.reporter = report.New(clock.RealClock{}, func(host string, outcome forge.Outcome) {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.outcomes = append(o.outcomes, host+": "+string(outcome))
+		})
 		ctx, cancel := context.WithCancel(t.Context())
+		o.ctx = ctx
 		ended := make(chan error)
 		go func() { ended <- o.reporter.Start(ctx) }()
 		test(t, o)
@@ -85,10 +97,18 @@ func status(context string, state forge.State, description string) forge.Status 
 // sync does what a reconcile does: it records what is reported, unless the write
 // is lost, and lets the queue work.
 func (o *object) sync(lost bool, wanted ...forge.Status) condition.Outcome {
-	to := report.Destination{Name: o.at, Open: func() (forge.Destination, error) {
-		return forge.Destination{Name: o.at, Host: "forge", Repository: "shop" + o.at, Reporter: o.host}, o.noWay
+	return o.syncTo(lost, report.Destination{Destination: place(o.at, o.host, o.noWay), Wanted: wanted})
+}
+
+// place is where a host shows statuses, unless there is no way to it.
+func place(name string, h *host, noWay error) repository.Destination {
+	return repository.Destination{Name: name, Open: func(context.Context) (forge.Destination, error) {
+		return forge.Destination{Name: name, Host: "host of " + name, Repository: "shop" + name, Reporter: h}, noWay
 	}}
-	reported, outcome := o.reporter.Sync(o.GitSource, o.news, to, wanted, o.Status.Reported)
+}
+
+func (o *object) syncTo(lost bool, to ...report.Destination) condition.Outcome {
+	reported, outcome := o.reporter.Sync(o.ctx, o.GitSource, o.news, to, o.Status.Reported)
 	if !lost {
 		o.Status.Reported = reported
 	}
@@ -237,17 +257,32 @@ func TestStoppingWaitsForNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := &object{
 			GitSource: &gitopsv1alpha1.GitSource{ObjectMeta: metav1.ObjectMeta{Name: "shop"}},
-			reporter:  report.New(clock.RealClock{}),
+			reporter:  report.New(clock.RealClock{}, nil),
 			host:      &host{held: map[string]forge.Status{}},
 			news:      make(chan event.GenericEvent), // nobody receives
 		}
 		ctx, cancel := context.WithCancel(t.Context())
+		o.ctx = ctx
 		ended := make(chan error)
 		go func() { ended <- o.reporter.Start(ctx) }()
 		o.sync(false, status("a", forge.Success, "1"))
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("Start: %v", err)
+		}
+	})
+}
+
+func TestWhatBecameOfEachAttemptIsTold(t *testing.T) {
+	run(t, func(t *testing.T, o *object) {
+		o.at = "shop"
+		o.host.refuse = forge.ErrRejected
+		o.sync(false, status("a", forge.Success, "1"))
+		o.host.refuse = nil
+		o.sync(false, status("b", forge.Success, "1"))
+		want := []string{"host of shop: Failed", "host of shop: Sent"}
+		if diff := cmp.Diff(want, o.outcomes); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
 }
@@ -261,5 +296,83 @@ func TestAForgottenObjectIsNotWoken(t *testing.T) {
 		o.host.refuse = nil
 		o.sync(false, status("a", forge.Success, "1"))
 		o.want(t, "it begins anew", []string{"a success 1"}, []string{})
+	})
+}
+
+func TestOneDestinationDelaysNoOther(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		refuse error // what the first one answers
+		noWay  error // why there is no way to the first one
+		want   string
+	}{
+		"Refuses":  {"Its own condition is the worst.", forge.ErrUnauthorized, nil, gitopsv1alpha1.ForgeFailedReason},
+		"NoSecret": {"It cannot even be asked.", nil, repository.ErrNoCredentials, gitopsv1alpha1.NoCredentialsReason},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(t *testing.T, o *object) {
+				notes := &host{held: map[string]forge.Status{}}
+				wanted := []forge.Status{status("validate", forge.Success, "valid")}
+				sync := func() condition.Outcome {
+					return o.syncTo(false, report.To([]repository.Destination{place("gitea", o.host, tc.noWay), place("notes", notes, nil)}, wanted)...)
+				}
+				o.host.refuse = tc.refuse
+				sync()
+				got := sync()
+				if got.Status != metav1.ConditionFalse || got.Reason != tc.want || got.Recheck == 0 {
+					t.Errorf("%s\ngot %+v", tc.reason, got)
+				}
+				if diff := cmp.Diff([]string{"validate success valid"}, notes.set); diff != "" {
+					t.Errorf("notes (-want +got):\n%s", diff)
+				}
+				if n := len(o.Status.Reported); n != 1 || o.Status.Reported[0].Destination != "notes" {
+					t.Errorf("recorded are %+v", o.Status.Reported)
+				}
+				o.host.refuse, tc.noWay = nil, nil
+				time.Sleep(time.Minute)
+				sync()
+				if got := sync(); got.Status != metav1.ConditionTrue || got.Recheck != 0 {
+					t.Errorf("after it healed: %+v", got)
+				}
+				o.want(t, "both show it, and each is recorded", []string{"validate success valid"}, []string{"validate success valid", "validate success valid"})
+				if len(notes.set) != 1 {
+					t.Errorf("notes were told %q", notes.set)
+				}
+			})
+		})
+	}
+}
+
+func TestEachDestinationShowsItsOwn(t *testing.T) {
+	run(t, func(t *testing.T, o *object) {
+		notes := &host{held: map[string]forge.Status{}}
+		valid, record := status("validate", forge.Success, "valid"), status("record", forge.Success, "")
+		record.Line = `{"app":"checkout"}`
+		sync := func() condition.Outcome {
+			return o.syncTo(false,
+				report.Destination{Destination: place("gitea", o.host, nil), Wanted: []forge.Status{valid}},
+				report.Destination{Destination: place("notes", notes, nil), Wanted: []forge.Status{record}},
+				report.Destination{Destination: place("nothing", nil, errors.New("nobody is to open it"))})
+		}
+		for range 3 {
+			sync()
+		}
+		if got := sync(); got.Status != metav1.ConditionTrue {
+			t.Errorf("got %+v", got)
+		}
+		if diff := cmp.Diff([]string{"record success "}, notes.set); diff != "" {
+			t.Errorf("a line is sent once (-want +got):\n%s", diff)
+		}
+		record.Line = `{"app":"checkout","result":"success"}`
+		for range 3 {
+			sync()
+		}
+		if diff := cmp.Diff([]string{"record success ", "record success "}, notes.set); diff != "" {
+			t.Errorf("another line is sent too (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]string{"validate success valid"}, o.host.set); diff != "" {
+			t.Errorf("forge (-want +got):\n%s", diff)
+		}
 	})
 }

@@ -3,119 +3,167 @@ package repository
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
-	"github.com/keptn/gitops/gitsource"
 	"github.com/keptn/gitops/gitsource/forge"
+	"github.com/keptn/gitops/gitsource/githubapp"
 )
 
-// Keys of the Secret for statuses: a forge's token, and the certificates that
-// its server is trusted by.
+// Keys of the Secret for statuses: a forge's token, the account that it belongs to, and
+// the certificates that the forge's server is trusted by.
 const (
-	tokenKey = "token"
-	caKey    = "ca.crt"
+	tokenKey    = "token"
+	usernameKey = "username"
+	caKey       = "ca.crt"
 )
 
-// ErrNoCredentials: the source does not say how to report to its forge.
-var ErrNoCredentials = errors.New("no token to report with")
+// A Destination is a place where the statuses of an origin's commits go.
+type Destination struct {
+	// Name tells it from others, see [Origin.ForgeName]: what was reported to one is not
+	// known to another.
+	Name string
+	// Notes says that it keeps Git notes, which may hold lines that are no status, see
+	// forge.Status.Line.
+	Notes bool
+	// Open opens the way to it. It reads a Secret, and asks nobody else.
+	Open func(context.Context) (forge.Destination, error)
+}
 
-// Destination returns where the statuses of a source's commits go.
-func (r *Repositories) Destination(ctx context.Context, source *gitopsv1alpha1.GitSource) (forge.Destination, error) {
-	statuses := source.Spec.Statuses
-	if statuses == nil {
-		statuses = &gitopsv1alpha1.Statuses{}
+// Destinations are the places where the statuses of an origin's commits go: the forge,
+// and Git notes where the provider has no statuses or they are asked for as well.
+func (r *Repositories) Destinations(o Origin) []Destination {
+	notes := Destination{Name: string(gitopsv1alpha1.GenericProvider) + " " + o.PublicURL(), Notes: true}
+	notes.Open = func(ctx context.Context) (forge.Destination, error) { return r.openNotes(ctx, o, notes.Name) }
+	if o.Provider == gitopsv1alpha1.GenericProvider {
+		return []Destination{notes}
 	}
-	target := forge.Target{Repository: source.Spec.URL, API: statuses.APIURL, Cluster: r.cluster}
-	var err error
-	if source.Spec.Provider == gitopsv1alpha1.GenericProvider || source.Spec.Provider == "" {
-		target.Notes, err = r.notes(ctx, source, statuses)
-	} else {
-		target.Token, target.Client, err = r.token(ctx, source.Namespace, statuses)
+	all := []Destination{{Name: o.ForgeName(), Open: func(ctx context.Context) (forge.Destination, error) { return r.Forge(ctx, o) }}}
+	if o.Notes {
+		all = append(all, notes)
 	}
+	return all
+}
+
+// ForgeName tells the repository at its forge from others, as "<provider> <url>", with the
+// URL of the forge's API where that is set.
+func (o Origin) ForgeName() string {
+	return strings.TrimSuffix(string(o.Provider)+" "+o.PublicURL()+" "+o.APIURL, " ")
+}
+
+// Forge opens the forge of an origin: its statuses, and its pull requests. The provider
+// generic has none, which is an error.
+func (r *Repositories) Forge(ctx context.Context, o Origin) (forge.Destination, error) {
+	if err := r.isPrivate(cmp.Or(o.APIURL, o.URL)); err != nil {
+		return forge.Destination{}, err
+	}
+	target, err := r.access(ctx, o)
 	if err != nil {
 		return forge.Destination{}, err
 	}
-	to, err := forge.New(string(source.Spec.Provider), target)
-	to.Name = DestinationName(source)
+	target.Repository, target.API = o.URL, o.APIURL
+	if o.Deployments {
+		target.Deployments = o.Environment
+	}
+	to, err := forge.New(string(o.Provider), target)
+	to.Name = o.ForgeName()
 	return to, err
 }
 
-// DestinationName tells where the statuses of a source's commits go, as
-// "<provider> <url>", with the URL of the forge's API where that is set.
-func DestinationName(source *gitopsv1alpha1.GitSource) string {
-	url, err := gitsource.PublicURL(source.Spec.URL)
-	if err != nil {
-		url = "" // it is no destination, which Destination says
+// isPrivate refuses the address of a forge where all could read the token on its way.
+func (r *Repositories) isPrivate(address string) error {
+	if strings.HasPrefix(address, "http://") && !r.store.TakesPlainHTTP() {
+		return fmt.Errorf("%w: the forge's token would go over plain http for all to read; use https", ErrAddress)
 	}
-	name := string(cmp.Or(source.Spec.Provider, gitopsv1alpha1.GenericProvider)) + " " + url
-	if s := source.Spec.Statuses; s != nil && s.APIURL != "" {
-		name += " " + s.APIURL
-	}
-	return name
+	return nil
 }
 
-// token reads the forge's token, and the certificates that its server is
-// trusted by, from the Secret for statuses.
-func (r *Repositories) token(ctx context.Context, namespace string, statuses *gitopsv1alpha1.Statuses) (forge.Token, *http.Client, error) {
-	if statuses.SecretRef == nil {
-		return "", nil, fmt.Errorf("%w: name a Secret with the key %q in spec.statuses.secretRef", ErrNoCredentials, tokenKey)
+// openNotes opens the repository as the place of its own Git notes. They are pushed with
+// the Secret that the repository is read with, unless one to report with holds Git's keys.
+func (r *Repositories) openNotes(ctx context.Context, o Origin, name string) (forge.Destination, error) {
+	if o.Provider == gitopsv1alpha1.GenericProvider && o.Reporting.Name != "" {
+		o.Source, o.Secret = types.NamespacedName{}, o.Reporting
 	}
-	secret, err := r.secret(ctx, namespace, statuses.SecretRef.Name)
+	store, err := r.Open(ctx, o)
 	if err != nil {
-		return "", nil, err
+		return forge.Destination{}, err
 	}
+	to, err := forge.New(forge.Generic, forge.Target{Repository: o.URL, Notes: store, Cluster: r.cluster})
+	to.Name = name
+	return to, err
+}
+
+// access reads the forge's token and the account that it belongs to, or at GitHub the keys
+// of an App, and the certificates that its server is trusted by, from the Secret for
+// statuses.
+func (r *Repositories) access(ctx context.Context, o Origin) (forge.Target, error) {
+	secret, err := r.reporting(ctx, o)
+	if err != nil {
+		return forge.Target{}, err
+	}
+	target := forge.Target{Answers: r.answers}
 	token := strings.TrimSpace(string(secret.Data[tokenKey]))
-	if token == "" {
-		return "", nil, fmt.Errorf("%w: Secret %q has nothing at the key %q", ErrNoCredentials, secret.Name, tokenKey)
+	switch {
+	case o.Provider == gitopsv1alpha1.GitHubProvider && githubapp.Named(secret.Data):
+		app, err := githubapp.FromSecret(secret.Data)
+		if err != nil {
+			return forge.Target{}, fmt.Errorf("%w: Secret %q: %w", ErrSecret, secret.Name, err)
+		}
+		if err := r.isPrivate(strings.TrimSpace(string(secret.Data[githubapp.BaseURLKey]))); err != nil {
+			return forge.Target{}, err
+		}
+		target.App, target.Tokens = &app, r.store.Tokens()
+	case token == "":
+		return forge.Target{}, fmt.Errorf("%w: Secret %q has nothing at the key %q", ErrNoCredentials, secret.Name, tokenKey)
+	default:
+		target.Token, target.Username = forge.Token(token), strings.TrimSpace(string(secret.Data[usernameKey]))
 	}
-	client, err := r.client(secret)
-	if err != nil {
-		return "", nil, fmt.Errorf("%w: Secret %q, key %q: %w", ErrSecret, secret.Name, caKey, err)
-	}
-	return forge.Token(token), client, nil
+	target.Client, err = r.client(ctx, secret, o.Proxy)
+	return target, err
 }
 
-// client returns the HTTP client that trusts the Secret's certificates, one for
-// all Secrets that hold the same ones.
-func (r *Repositories) client(secret *corev1.Secret) (*http.Client, error) {
-	ca := secret.Data[caKey]
+// reporting is the Secret to report to a forge with: the one for statuses, else the one
+// that the repository is read with if an App's keys are in it.
+func (r *Repositories) reporting(ctx context.Context, o Origin) (*corev1.Secret, error) {
+	if o.Reporting.Name != "" {
+		return r.secret(ctx, o.Reporting)
+	}
+	if o.Provider == gitopsv1alpha1.GitHubProvider && o.Secret.Name != "" {
+		secret, err := r.secret(ctx, o.Secret)
+		if err != nil || githubapp.Named(secret.Data) {
+			return secret, err
+		}
+	}
+	return nil, fmt.Errorf("%w: name a Secret with the key %q in spec.statuses.secretRef", ErrNoCredentials, tokenKey)
+}
+
+// client returns the HTTP client that trusts the Secret's certificates and goes through
+// the proxy, one for all Secrets that hold the same ones.
+func (r *Repositories) client(ctx context.Context, secret *corev1.Secret, proxyName types.NamespacedName) (*http.Client, error) {
+	proxySecret, err := r.secret(ctx, proxyName)
+	if err != nil {
+		return nil, err
+	}
+	proxy, err := proxyOf(proxySecret)
+	if err != nil {
+		return nil, err
+	}
+	through, ca := proxy.URL(), secret.Data[caKey]
+	key := fmt.Sprintf("%v %s", through, ca)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if known := r.clients[string(ca)]; known != nil {
+	if known := r.clients[key]; known != nil {
 		return known, nil
 	}
-	made, err := forge.NewClient(ca)
+	made, err := forge.NewClient(ca, through, r.addresses)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: Secret %q, key %q: %w", ErrSecret, secret.Name, caKey, err)
 	}
-	r.clients[string(ca)] = made
+	r.clients[key] = made
 	return made, nil
-}
-
-// notes opens the repository as the place of its own Git notes.
-func (r *Repositories) notes(ctx context.Context, source *gitopsv1alpha1.GitSource, statuses *gitopsv1alpha1.Statuses) (forge.NoteStore, error) {
-	if statuses.SecretRef == nil {
-		return r.Open(ctx, source)
-	}
-	secret, err := r.secret(ctx, source.Namespace, statuses.SecretRef.Name)
-	if err != nil {
-		return nil, err
-	}
-	return r.open(source.Spec.URL, secret)
-}
-
-// ContextPrefix is what the contexts of a source's statuses begin with:
-// <prefix>/<environment>.
-func ContextPrefix(source *gitopsv1alpha1.GitSource) string {
-	prefix := "keptn"
-	if s := source.Spec.Statuses; s != nil && s.ContextPrefix != "" {
-		prefix = s.ContextPrefix
-	}
-	return prefix + "/" + source.Spec.Environment
 }

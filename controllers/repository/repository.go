@@ -1,6 +1,7 @@
-// Package repository opens what a GitSource names: its Git repository with the
-// credentials of its Secret, and the forge that its commits are reported to. It
-// remembers what commits hold, and decides nothing.
+// Package repository finds out which repository a GitSource means, which may be
+// borrowed from an object of Flux or Argo CD, and opens it: Git with the credentials
+// of its Secret, and the places that its commits are reported to. It remembers what
+// commits hold, and decides nothing about them. It never changes what it borrows from.
 package repository
 
 import (
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,7 +21,9 @@ import (
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	"github.com/keptn/gitops/check"
 	"github.com/keptn/gitops/gitsource"
+	"github.com/keptn/gitops/gitsource/forge"
 	"github.com/keptn/gitops/gitsource/manifest"
+	"github.com/keptn/gitops/outbound"
 )
 
 // How much of what commits hold is kept in memory, over all sources: trees with
@@ -33,18 +37,22 @@ const (
 // namespace/name.
 const SourceIndex = "source"
 
-// ErrSecret is wrapped by errors about a Secret that is missing or unusable.
-var ErrSecret = errors.New("secret cannot be used")
-
-// ErrAddress is wrapped by errors about a URL that cannot be used, or not with
-// the credentials there are.
-var ErrAddress = errors.New("url cannot be used")
+// A Getter reads one object. A kind that the cluster does not have is an error of
+// package k8s.io/apimachinery/pkg/api/meta, see its IsNoMatchError.
+type Getter interface {
+	Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error
+}
 
 // Repositories opens repositories and forges. It is safe for concurrent use.
 type Repositories struct {
-	secrets client.Reader
+	secrets Getter
+	lenders Getter
 	store   *gitsource.Store
 	cluster string
+	// addresses are those that forges may have.
+	addresses outbound.Addresses
+	// answers are those of all forges.
+	answers *forge.Answers
 
 	mu       sync.Mutex
 	handles  map[types.NamespacedName]handle
@@ -52,6 +60,10 @@ type Repositories struct {
 	clients  map[string]*http.Client
 	found    *lru.Cache
 	rendered *lru.Cache
+	// keys are those of Secrets, by their versions, and signers are whose signatures count.
+	keys    *lru.Cache
+	signers *lru.Cache
+	now     func() time.Time
 }
 
 // head is what was found at the newest commit of a source: it is looked at with
@@ -69,50 +81,65 @@ type outcome struct {
 
 // handle is an opened repository, and what it was opened with.
 type handle struct {
-	url, secretVersion string
-	repository         *gitsource.Repository
+	url, secrets string
+	repository   *gitsource.Repository
 }
 
 // New returns Repositories that keep Git's objects in store and read Secrets
-// through secrets, which should not cache: a rotated secret counts at once.
-// Cluster names this cluster in Git notes.
-func New(secrets client.Reader, store *gitsource.Store, cluster string) *Repositories {
+// through secrets, which should not cache: a rotated secret counts at once. Objects of
+// Flux and Argo CD are read through lenders. Cluster names this cluster in Git notes; forges are
+// reached at the given addresses.
+func New(secrets, lenders Getter, store *gitsource.Store, cluster string, addresses outbound.Addresses) *Repositories {
 	return &Repositories{
-		secrets:  secrets,
-		store:    store,
-		cluster:  cluster,
-		handles:  map[types.NamespacedName]handle{},
-		heads:    map[types.NamespacedName]head{},
-		clients:  map[string]*http.Client{},
-		found:    lru.New(rememberedTrees),
-		rendered: lru.New(rememberedFolders),
+		secrets:   secrets,
+		lenders:   lenders,
+		store:     store,
+		cluster:   cluster,
+		addresses: addresses,
+		answers:   forge.NewAnswers(),
+		handles:   map[types.NamespacedName]handle{},
+		heads:     map[types.NamespacedName]head{},
+		clients:   map[string]*http.Client{},
+		found:     lru.New(rememberedTrees),
+		rendered:  lru.New(rememberedFolders),
+		keys:      lru.New(rememberedKeys),
+		signers:   lru.New(rememberedSignatures),
+		now:       time.Now,
 	}
 }
 
-// Open returns the repository of a source. It asks nothing of the remote. The
-// same handle is returned until the URL or the Secret changes.
-func (r *Repositories) Open(ctx context.Context, source *gitopsv1alpha1.GitSource) (*gitsource.Repository, error) {
-	var name string
-	if source.Spec.SecretRef != nil {
-		name = source.Spec.SecretRef.Name
-	}
-	secret, err := r.secret(ctx, source.Namespace, name)
+// Open returns the repository of an origin. It asks nothing of the remote. The same
+// handle is returned until the URL or a Secret changes; of an origin that is of no
+// GitSource nothing is kept.
+func (r *Repositories) Open(ctx context.Context, o Origin) (*gitsource.Repository, error) {
+	secret, err := r.secret(ctx, o.Secret)
 	if err != nil {
 		return nil, err
+	}
+	proxy, err := r.secret(ctx, o.Proxy)
+	if err != nil {
+		return nil, err
+	}
+	if o.Source.Name == "" {
+		return r.open(o.URL, secret, proxy)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h := r.handles[client.ObjectKeyFromObject(source)]
-	if h.repository != nil && h.url == source.Spec.URL && h.secretVersion == secret.ResourceVersion {
+	h := r.handles[o.Source]
+	secrets := versionOf(secret) + " " + versionOf(proxy)
+	if h.repository != nil && h.url == o.URL && h.secrets == secrets {
 		return h.repository, nil
 	}
-	opened, err := r.open(source.Spec.URL, secret)
+	opened, err := r.open(o.URL, secret, proxy)
 	if err != nil {
 		return nil, err
 	}
-	r.handles[client.ObjectKeyFromObject(source)] = handle{url: source.Spec.URL, secretVersion: secret.ResourceVersion, repository: opened}
+	r.handles[o.Source] = handle{url: o.URL, secrets: secrets, repository: opened}
 	return opened, nil
 }
+
+// versionOf tells a Secret from others and from its former self.
+func versionOf(secret *corev1.Secret) string { return secret.Name + "/" + secret.ResourceVersion }
 
 // Forget drops what is kept for a source that is gone.
 func (r *Repositories) Forget(source types.NamespacedName) {
@@ -122,83 +149,117 @@ func (r *Repositories) Forget(source types.NamespacedName) {
 	delete(r.heads, source)
 }
 
-func (r *Repositories) open(url string, secret *corev1.Secret) (*gitsource.Repository, error) {
+func (r *Repositories) open(url string, secret, proxySecret *corev1.Secret) (*gitsource.Repository, error) {
 	auth, err := gitsource.AuthFromSecret(url, secret.Data)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrSecret, secret.Name, err)
 	}
-	opened, err := r.store.Repository(gitsource.Remote{URL: url, Auth: auth})
+	proxy, err := proxyOf(proxySecret)
 	if err != nil {
+		return nil, err
+	}
+	opened, err := r.store.Repository(gitsource.Remote{URL: url, Auth: auth, Proxy: proxy})
+	switch {
+	case errors.Is(err, gitsource.ErrDisk):
+		return nil, err
+	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrAddress, err)
 	}
 	return opened, nil
 }
 
+// proxyOf reads the Secret of a proxy; one without a name is none.
+func proxyOf(secret *corev1.Secret) (gitsource.Proxy, error) {
+	if secret.Name == "" {
+		return gitsource.Proxy{}, nil
+	}
+	proxy, err := gitsource.ProxyFromSecret(secret.Data)
+	if err != nil {
+		return gitsource.Proxy{}, fmt.Errorf("%w: %s: %w", ErrSecret, secret.Name, err)
+	}
+	return proxy, nil
+}
+
 // secret reads a Secret; without a name it is empty.
-func (r *Repositories) secret(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
+func (r *Repositories) secret(ctx context.Context, name types.NamespacedName) (*corev1.Secret, error) {
 	var secret corev1.Secret
-	if name == "" {
+	if name.Name == "" {
 		return &secret, nil
 	}
-	err := r.secrets.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &secret)
+	err := r.secrets.Get(ctx, name, &secret)
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("%w: no Secret %q in namespace %q: create it, or take the reference away", ErrSecret, name, namespace)
+		return nil, fmt.Errorf("%w: no Secret %q in namespace %q: create it, or take the reference away", ErrSecret, name.Name, name.Namespace)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read Secret %s/%s: %w", namespace, name, err)
+		return nil, fmt.Errorf("read Secret %s: %w", name, err)
 	}
 	return &secret, nil
 }
 
-// Head returns the apps of the newest commit of a source, as far as they are
-// below its paths.
-func (r *Repositories) Head(ctx context.Context, repo *gitsource.Repository, commit string, source *gitopsv1alpha1.GitSource) (*manifest.Found, error) {
-	name, key := client.ObjectKeyFromObject(source), foundKey(commit, source)
+// Head returns the apps of the newest commit of an origin, as far as they are below
+// its paths, if the commit is verified, see [Repositories.Verify].
+func (r *Repositories) Head(ctx context.Context, repo *gitsource.Repository, commit string, o Origin) (*manifest.Found, error) {
+	if _, err := r.Verify(ctx, repo, o, commit); err != nil {
+		return nil, err
+	}
+	key := foundKey(commit, o)
 	r.mu.Lock()
-	known := r.heads[name]
+	known := r.heads[o.Source]
 	r.mu.Unlock()
 	if known.key == key {
 		return known.found, nil
 	}
-	found, err := r.Found(ctx, repo, commit, source)
+	found, err := r.Found(ctx, repo, commit, o)
 	if err != nil {
 		return nil, err
 	}
 	r.mu.Lock()
-	r.heads[name] = head{key, found}
+	r.heads[o.Source] = head{key, found}
 	r.mu.Unlock()
 	return found, nil
 }
 
-func foundKey(commit string, source *gitopsv1alpha1.GitSource) string {
-	return fmt.Sprintf("%s %s %q", source.Spec.URL, commit, source.Spec.Paths)
+func foundKey(commit string, o Origin) string {
+	return fmt.Sprintf("%s %s %q", o.URL, commit, o.Paths)
 }
 
 // Found returns the apps of any commit, as far as they are below the paths of the
-// source.
-func (r *Repositories) Found(ctx context.Context, repo *gitsource.Repository, commit string, source *gitopsv1alpha1.GitSource) (*manifest.Found, error) {
-	key := foundKey(commit, source)
+// origin, if the commit is verified, see [Repositories.Verify].
+func (r *Repositories) Found(ctx context.Context, repo *gitsource.Repository, commit string, o Origin) (*manifest.Found, error) {
+	if _, err := r.Verify(ctx, repo, o, commit); err != nil {
+		return nil, err
+	}
+	key := foundKey(commit, o)
 	if found, ok := r.found.Get(key); ok {
 		return found.(*manifest.Found), nil //nolint:forcetypeassert // nothing else is put in
 	}
-	found, err := check.Tree(ctx, repo.Tree(ctx, commit), source.Spec.Paths)
+	found, err := check.Tree(ctx, repo.Tree(ctx, commit), o.Paths)
 	if err != nil {
 		return nil, fmt.Errorf("find lifecycles at %s: %w", commit, err)
 	}
 	r.found.Add(key, found)
 	for i := range found.Apps {
 		if app := &found.Apps[i]; !app.Problems.HasErrors() {
-			r.rendered.Add(renderKey(source.Spec.URL, commit, app.Path), outcome{rendered: app.Rendered})
+			r.rendered.Add(renderKey(o.URL, commit, app.Path), outcome{rendered: app.Rendered})
 		}
 	}
 	return found, nil
 }
 
-// Rendered returns the workloads that a folder renders to at a commit. What the
-// author did wrong is an error that wraps manifest.Problems; what it depends on
-// is known even then.
-func (r *Repositories) Rendered(ctx context.Context, repo *gitsource.Repository, url, commit, folder string) (*manifest.Rendered, error) {
-	key := renderKey(url, commit, folder)
+// Rendered returns the workloads that a folder renders to at a commit, if the commit is
+// verified, see [Repositories.Verify]. What the author did wrong is an error that wraps
+// manifest.Problems; what it depends on is known even then.
+func (r *Repositories) Rendered(ctx context.Context, repo *gitsource.Repository, o Origin, commit, folder string) (*manifest.Rendered, error) {
+	if _, err := r.Verify(ctx, repo, o, commit); err != nil {
+		return nil, err
+	}
+	return r.Recognized(ctx, repo, o, commit, folder)
+}
+
+// Recognized is what [Repositories.Rendered] returns, of a commit that need not be
+// verified: to recognise by it what runs, and not to do what it says.
+func (r *Repositories) Recognized(ctx context.Context, repo *gitsource.Repository, o Origin, commit, folder string) (*manifest.Rendered, error) {
+	key := renderKey(o.URL, commit, folder)
 	if known, ok := r.rendered.Get(key); ok {
 		o := known.(outcome) //nolint:forcetypeassert // nothing else is put in
 		return o.rendered, o.err

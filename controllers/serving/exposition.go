@@ -12,10 +12,10 @@ import (
 // notInNames is what a Kubernetes name may have and the name of a gauge not.
 var notInNames = regexp.MustCompile(`[^a-zA-Z0-9]+`)
 
-// gaugeName is the name of the gauge of a KeptnMetric: what is neither letter nor
+// GaugeName is the name of the gauge of a KeptnMetric: what is neither letter nor
 // digit becomes one underscore, as in Keptn; and an underscore goes before a digit
 // that would begin it, which Prometheus does not allow.
-func gaugeName(metric string) string {
+func GaugeName(metric string) string {
 	name := notInNames.ReplaceAllString(metric, "_")
 	if name != "" && name[0] >= '0' && name[0] <= '9' {
 		return "_" + name
@@ -61,7 +61,7 @@ func gauges(values []Value) []gauge {
 	all := make([]gauge, 0, len(values))
 	for i := range values {
 		if values[i].HasValue {
-			all = append(all, gauge{gaugeName(values[i].Name), &values[i]})
+			all = append(all, gauge{GaugeName(values[i].Name), &values[i]})
 		}
 	}
 	slices.SortFunc(all, func(a, b gauge) int {

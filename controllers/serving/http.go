@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -15,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/keptn/gitops/controllers/guard"
 )
 
 // What a client of the HTTP server may take: whoever needs longer is cut off, so
@@ -44,25 +47,24 @@ func newHTTPServer(address string, handler http.Handler) httpServer {
 	}}
 }
 
-// NewHandler returns the handler of GET /metrics and of
-// GET /api/v1/metrics/{namespace}/{metric}, of those that o asks for. Anyone may
-// ask. The error is of a collector that contradicts another.
+// NewHandler returns the handler of all routes that o asks for: GET /metrics,
+// GET /api/v1/metrics/{namespace}/{metric}, of both of which anyone may ask, and
+// o.Routes. The error is of a collector that contradicts another.
 func NewHandler(source Source, o Options, log logr.Logger) (http.Handler, error) {
-	mux := http.NewServeMux()
+	routes := slices.Clone(o.Routes)
 	if o.JSON {
-		mux.Handle("GET /api/v1/metrics/{namespace}/{metric}", jsonHandler(source, log))
+		routes = append(routes, guard.Route{Pattern: "GET /api/v1/metrics/{namespace}/{metric}", Handler: jsonHandler(source, log)})
 	}
-	if !o.Metrics {
-		return mux, nil
-	}
-	others := prometheus.NewRegistry()
-	for _, c := range o.Collectors {
-		if err := others.Register(c); err != nil {
-			return nil, fmt.Errorf("serve metrics: %w", err)
+	if o.Metrics {
+		others := prometheus.NewRegistry()
+		for _, c := range o.Collectors {
+			if err := others.Register(c); err != nil {
+				return nil, fmt.Errorf("serve metrics: %w", err)
+			}
 		}
+		routes = append(routes, guard.Route{Pattern: "GET /metrics", Handler: metricsHandler(source, others, log)})
 	}
-	mux.Handle("GET /metrics", metricsHandler(source, others, log))
-	return mux, nil
+	return guard.Handler(routes, time.Now, log), nil
 }
 
 // metricsHandler serves what others have gathered and a gauge for each KeptnMetric.

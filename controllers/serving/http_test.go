@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/keptn/gitops/controllers/guard"
 	"github.com/keptn/gitops/controllers/serving"
 )
 
@@ -142,6 +143,19 @@ func TestValuesAreServedAsGauges(t *testing.T) {
 				t.Errorf("%s (-want +got):\n%s", tc.reason, diff)
 			}
 		})
+	}
+}
+
+func TestOtherRoutesAreServedBeside(t *testing.T) {
+	hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })
+	o := serving.Options{Metrics: true, Routes: []guard.Route{
+		{Pattern: "POST /hello", Handler: hello},
+		{Pattern: "POST /closed", Handler: hello, Auth: func(*http.Request) ([]guard.Credential, error) { return nil, nil }},
+	}}
+	for path, want := range map[string]int{"/hello": 200, "/closed": 401, "/metrics": 405} {
+		if got := ask(t, values{}, o, http.MethodPost, path); got.Status != want {
+			t.Errorf("%s: got %+v, want %d", path, got, want)
+		}
 	}
 }
 

@@ -1,7 +1,8 @@
-// Package serving hands the values of KeptnMetrics to whoever asks: to autoscalers
-// through the custom metrics API of Kubernetes, to Prometheus as gauges, to
-// everyone else as JSON. It measures nothing, and keeps no values of its own: each
-// answer is read from a Source at the moment it is asked for.
+// Package serving answers requests of others. It hands the values of KeptnMetrics to
+// whoever asks: to autoscalers through the custom metrics API of Kubernetes, to
+// Prometheus as gauges, to everyone else as JSON. And it serves the routes that other
+// packages have. It measures nothing, and keeps no values of its own: each answer is
+// read from a Source at the moment it is asked for.
 package serving
 
 import (
@@ -14,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/keptn/gitops/controllers/guard"
 )
 
 // Source has the newest values of all KeptnMetrics. It is asked by many at a time.
@@ -54,7 +57,7 @@ type Options struct {
 	// metrics API needs it, for its certificate.
 	Namespace string
 
-	// Address is where Metrics and JSON are served over plain HTTP.
+	// Address is where Metrics, JSON and Routes are served over plain HTTP.
 	Address string
 	// Metrics tells whether GET /metrics answers with a gauge for each KeptnMetric.
 	Metrics bool
@@ -63,13 +66,17 @@ type Options struct {
 	// Collectors have more to say at /metrics. Should one use the name of a
 	// KeptnMetric, then it is the KeptnMetric that is left out.
 	Collectors []prometheus.Collector
+
+	// Routes are what else is served. Each pattern may be there once, beside those of
+	// Metrics and JSON: http.ServeMux panics for two that are the same.
+	Routes []guard.Route
 }
 
 // Setup registers the servers with the manager. They run in every replica, whoever
 // leads, once the caches are filled.
 func Setup(mgr ctrl.Manager, source Source, o Options) error {
 	log := mgr.GetLogger().WithName("serving")
-	if served(o.Address) && (o.Metrics || o.JSON) {
+	if served(o.Address) && (o.Metrics || o.JSON || len(o.Routes) > 0) {
 		handler, err := NewHandler(source, o, log)
 		if err != nil {
 			return err

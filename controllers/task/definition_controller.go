@@ -110,7 +110,7 @@ func (r *DefinitionReconciler) keep(ctx context.Context, d *lifecyclev1.KeptnTas
 	if err != nil {
 		return false, err
 	}
-	exists := have.ResourceVersion != ""
+	exists := have.Name != ""
 	if exists && !metav1.IsControlledBy(have, d) {
 		r.failed(d, "could not update configmap: "+name+" is there already, and not of this definition: delete it, or give the definition another name")
 		return false, nil

@@ -28,6 +28,7 @@ import (
 
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers/apply"
+	"github.com/keptn/gitops/telemetry"
 )
 
 // fieldOwner is in whose name a task's Job is written.
@@ -50,6 +51,8 @@ type Reconciler struct {
 	// or is nil, a task's status goes without.
 	Logs func(ctx context.Context, namespace, pod, container string) (string, error)
 	Options
+	// Teller is told of every change of a task once it is recorded.
+	Teller *telemetry.Teller
 
 	// watched holds the Jobs and the pods of tasks.
 	watched client.Reader
@@ -175,6 +178,7 @@ func (r *Reconciler) record(ctx context.Context, before, t *lifecyclev1.KeptnTas
 	written, err := apply.Status(ctx, r.Client, before, t)
 	if written {
 		r.announce(before, t)
+		r.Teller.Task(ctx, before, t)
 	}
 	return err
 }

@@ -35,8 +35,9 @@ type backend struct {
 type fault struct {
 	code   int
 	header http.Header
-	cut    bool // the connection ends in the middle
-	hang   bool // no answer comes
+	cut    bool   // the connection ends in the middle
+	hang   bool   // no answer comes
+	said   string // the explanation; long, and with the token in it, where it is empty
 }
 
 // backends is everything that must keep Reporter's promises.
@@ -45,10 +46,16 @@ var backends = map[string]func(*testing.T) backend{
 		server := newGitea(t)
 		return backend{reporter: server.open(t, secret), commit: knownCommit, fail: server.fail}
 	},
+	"GitHub":       openFakeGitHub,
+	"GitHubChecks": openFakeGitHubChecks,
 	"Notes": func(t *testing.T) backend {
 		store := &noteStore{commits: map[string][]string{knownCommit: nil}}
 		return backend{reporter: openNotes(t, store, "west"), commit: knownCommit, fail: store.fail}
 	},
+	"GitLab":             openFakeGitLab,
+	"Bitbucket":          openFakeBitbucket,
+	"BitbucketServer":    openFakeBitbucketServer,
+	"AzureDevOps":        openFakeAzureDevOps,
 	"NotesOfARepository": openRepositoryNotes,
 	"GiteaServer":        openRealGitea,
 }

@@ -6,56 +6,108 @@ import (
 	"time"
 )
 
-// advance takes an entry one step further, with one request at most: it reads
-// what the forge holds if that is not known, and sends otherwise.
+// A holding is what a forge is known to hold of a context.
+type holding struct {
+	// status is nil where the forge was asked and has none.
+	status *Status
+	// ours says that the status is as it was put, with the time at which it came about. Else
+	// it is as the forge answered: cut to its limits, with a time of the forge's.
+	ours bool
+	// open says that it is ours, and was sent, and that whether it was taken in is not known.
+	open bool
+}
+
+// settles says what becomes of a status with which nothing has to be done, as the forge holds
+// that already, or a newer one; empty if it is to be sent. The time of what the forge answered
+// may be of an earlier process: good enough to keep Pending from replacing a later verdict, not
+// to order two verdicts.
+func (h holding) settles(s Status, fit func(Status) Status) Outcome {
+	switch {
+	case h.status == nil:
+		return ""
+	case h.ours && h.status.Same(s), !h.ours && h.status.Same(fit(s)):
+		return Adopted
+	case h.ours && outdated(s, *h.status), !h.ours && s.State == Pending && outdated(s, *h.status):
+		return Superseded
+	default:
+		return ""
+	}
+}
+
+// advance takes an entry one step further, with one call of its Reporter at most: it
+// reads what the forge holds if that is not known, and sends otherwise.
 func (q *Queue) advance(ctx context.Context, e *entry) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	sent, known := q.sent.Get(keyOf(e.item))
-	if !known {
-		q.ask(ctx, e)
+	held, known := q.known(e)
+	if !known || held.open {
+		q.ask(ctx, e, held)
 		return
 	}
-	before := sent.(*Status)
-	switch {
-	case before != nil && before.Same(e.item.Status):
-		q.done(e, Adopted)
-	case before != nil && outdated(e.item.Status, *before):
-		q.done(e, Superseded)
-	default:
+	if !q.settled(e, held) {
 		q.send(ctx, e)
 	}
 }
 
-// ask reads what the forge holds, and adopts it if it says the same. What it
-// holds may be of an earlier process, so its time is the forge's: good enough
-// to keep Pending from replacing a later verdict, not to order two verdicts.
-func (q *Queue) ask(ctx context.Context, e *entry) {
-	s := e.item.Status
-	reporter := e.item.Destination
-	held, found, err := reporter.Latest(ctx, s.Commit, s.Context)
-	switch {
-	case err != nil:
+// known returns what the forge holds of the context of an entry, if that is known.
+func (q *Queue) known(e *entry) (holding, bool) {
+	held, known := q.held.Get(keyOf(e.item))
+	if !known {
+		return q.read(e)
+	}
+	return held.(holding), true //nolint:forcetypeassert // nothing else is put in
+}
+
+// ask reads what the forge holds. Where that is what was sent last, it is that, with its own
+// time. Then it is the entry's turn again, unless there is nothing more to do.
+func (q *Queue) ask(ctx context.Context, e *entry, before holding) {
+	answer, found, err := q.latest(ctx, e)
+	if err != nil {
 		q.failed(ctx, e, err)
-	case found && held.Same(reporter.Fit(s)):
-		q.sent.Add(keyOf(e.item), &s)
-		q.done(e, Adopted)
-	case found && s.State == Pending && held.State.Final() && outdated(s, held):
-		q.done(e, Superseded)
-	default:
-		q.sent.Add(keyOf(e.item), (*Status)(nil))
+		return
+	}
+	q.limits.Reset()
+	held := holding{}
+	switch {
+	case found && before.open && answer.Same(e.item.Destination.Fit(*before.status)):
+		held = holding{status: before.status, ours: true}
+	case found:
+		held = holding{status: &answer}
+	}
+	q.held.Add(keyOf(e.item), held)
+	if e.expected {
+		q.forgo()
+	} else if !q.settled(e, held) {
 		q.again(e, e.due, true)
 	}
+}
+
+// settled reports an entry with which nothing has to be done.
+func (q *Queue) settled(e *entry, held holding) bool {
+	s := e.item.Status
+	outcome := held.settles(s, e.item.Destination.Fit)
+	if outcome == "" {
+		return false
+	}
+	if outcome == Adopted {
+		q.held.Add(keyOf(e.item), holding{status: &s, ours: true})
+	}
+	q.done(e, outcome)
+	return true
 }
 
 // send makes the status the newest of its context.
 func (q *Queue) send(ctx context.Context, e *entry) {
 	s := e.item.Status
-	if err := e.item.Destination.Set(ctx, s); err != nil {
+	err := e.item.Destination.Set(ctx, s)
+	if err == nil || unclear(err) {
+		q.held.Add(keyOf(e.item), holding{status: &s, ours: true, open: err != nil})
+	}
+	if err != nil {
 		q.failed(ctx, e, err)
 		return
 	}
-	q.sent.Add(keyOf(e.item), &s)
+	q.limits.Reset()
 	q.done(e, Sent)
 }
 
@@ -66,17 +118,21 @@ func (q *Queue) failed(ctx context.Context, e *entry, err error) {
 	}
 	now := q.clock.Now()
 	var limited *RateLimitedError
-	switch {
-	case errors.As(err, &limited):
-		until := now.Add(max(limited.RetryAfter, e.backoff.NextBackOff()))
+	until := now
+	if errors.As(err, &limited) {
+		until = now.Add(max(limited.RetryAfter, q.limits.NextBackOff()))
 		q.pause(until)
+	}
+	switch {
+	case e.expected:
+		q.forgo() // whoever puts the status finds out
+	case limited != nil:
 		q.retry(e, err, until)
 	case errors.Is(err, ErrNotFound) && now.Sub(e.first) < notFoundFor:
 		q.retry(e, err, now.Add(e.backoff.NextBackOff()))
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrUnauthorized), errors.Is(err, ErrRejected):
 		q.report(Result{Item: e.item, Outcome: Failed, Err: err})
 	default:
-		q.sent.Remove(keyOf(e.item)) // it may have been taken in
 		q.retry(e, err, now.Add(e.backoff.NextBackOff()))
 	}
 }
@@ -112,6 +168,13 @@ func (q *Queue) again(e *entry, at time.Time, head bool) bool {
 		q.settle(Result{Item: e.item, Outcome: Superseded})
 	}
 	return false
+}
+
+// forgo ends an entry of which nobody wants to know what became of it.
+func (q *Queue) forgo() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.sending = nil
 }
 
 // done reports an entry that came to its end.

@@ -1,11 +1,11 @@
 // Package forge says on a commit what became of it, to whoever hosts the commit.
 //
 // A [Reporter] writes and reads the statuses of one repository; [New] opens the
-// one that fits the provider, and the [PullRequests] of the repository where the
-// forge has them. A forge is added as one file and one row of the table in this
-// file. [Queues] delivers statuses in the background, one queue
-// per host, so that a forge that is slow, limits its callers or is down delays
-// nobody.
+// one that fits the provider, and with it the [PullRequests] and the [Reviews] of
+// the repository where the forge has them. A forge is added as one row of the
+// table in open.go, and two files: what is particular to its statuses, and to its
+// pull requests. [Queues] delivers statuses in the background, one queue per host,
+// so that a forge that is slow, limits its callers or is down delays nobody.
 //
 // The package never decides what a commit should show, never touches a
 // cluster, never runs Git itself, and never puts a token into an error, a log
@@ -14,12 +14,11 @@ package forge
 
 import (
 	"context"
-	"fmt"
-	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
+
+	"github.com/keptn/gitops/gitsource/githubapp"
 )
 
 // State is what a status says of its commit. A forge that has fewer states
@@ -52,6 +51,9 @@ type Status struct {
 	// Commit is the full object name: 40 hexadecimal digits, or 64 in a
 	// repository of SHA-256.
 	Commit string
+	// Ref is the full name of a ref that is at the commit, to be given where no branch
+	// of the repository has it: GitLab takes no status of such a commit otherwise.
+	Ref string
 	// Context names the statement; a commit shows the newest status of each
 	// context. Branch protection refers to it, so it is public API.
 	Context string
@@ -65,13 +67,41 @@ type Status struct {
 	// statuses of a context. Forges that keep no such time answer with the
 	// time they took the status in.
 	Time time.Time
+	// Line is a record that is no status, such as one of a deployment: Git notes
+	// append it as it is, in place of a status, and every other destination refuses
+	// it. It is one line, and none that [ParseNote] would take for a status. Context
+	// then names the record, and is never read back: of several lines under one
+	// name only the last is sure to be kept. Empty for a status.
+	Line string
+	// Problems are places in the files of the commit that the statement is about.
+	// Forges that can show them there do; the others show only what Description
+	// says.
+	Problems []Problem
+	// Report is the whole story in Markdown, for forges that have a page for it.
+	Report string
+	// Deploys says that the statement is about a deployment of the commit that takes
+	// place, or did: see [Target.Deployments].
+	Deploys bool
+}
+
+// A Problem is something to mend at a place in a file.
+type Problem struct {
+	// File is the path in the repository, with slashes.
+	File string
+	// Line and Column begin at 1. A problem of a whole file is at 1:1.
+	Line, Column int
+	// Message says what is wrong and what to do, in one line.
+	Message string
+	// Warning says that it keeps nothing from being used.
+	Warning bool
 }
 
 // Same reports whether two statuses say the same about the same commit,
-// whenever they said it.
+// whenever they said it. What is beside a status, as its Problems and its Report, comes
+// with it and is not compared: no forge gives it back with the status.
 func (s Status) Same(other Status) bool {
-	s.Time, other.Time = time.Time{}, time.Time{}
-	return s == other
+	return s.Commit == other.Commit && s.Context == other.Context && s.State == other.State &&
+		s.Description == other.Description && s.TargetURL == other.TargetURL && s.Line == other.Line
 }
 
 // Reporter writes and reads the statuses of one repository.
@@ -94,8 +124,19 @@ type Reporter interface {
 }
 
 const (
+	// GitHub is the provider of GitHub and GitHub Enterprise Server: commit statuses
+	// with a token, checks as an App.
+	GitHub = "github"
+	// GitLab is the provider of gitlab.com and of servers of one's own.
+	GitLab = "gitlab"
 	// Gitea is the provider of Gitea and Forgejo, which share one API.
 	Gitea = "gitea"
+	// Bitbucket is the provider of Bitbucket Cloud.
+	Bitbucket = "bitbucket"
+	// BitbucketServer is the provider of Bitbucket Data Center.
+	BitbucketServer = "bitbucketserver"
+	// AzureDevOps is the provider of Azure DevOps Services and Azure DevOps Server.
+	AzureDevOps = "azuredevops"
 	// Generic is the provider of any Git server: statuses are kept as Git
 	// notes in [NotesRef].
 	Generic = "generic"
@@ -106,16 +147,31 @@ type Target struct {
 	// Repository is the clone URL: http, https, ssh, or scp-like
 	// (git@host:owner/repository).
 	Repository string
-	// API is the forge's base URL with its sub-path, without /api/v1.
+	// API is the forge's base URL with its sub-path, with or without its version
+	// (/api/v1, /api/v3).
 	// Defaults to the scheme, host and sub-path of Repository; https if that
 	// is no web URL.
 	API string
+	// App authenticates in place of Token, where the provider is GitHub: statuses then
+	// are checks. Tokens are where its tokens are kept, to be shared among all targets.
+	App    *githubapp.App
+	Tokens *githubapp.Tokens
+	// Deployments is the environment for which statuses of deployments, see
+	// [Status.Deploys], are shown as deployments of the forge, too, where the provider
+	// is GitHub. Empty for none.
+	Deployments string
 	// Token may write commit statuses, and the repository where pull requests are
 	// opened. Git notes need none: the NoteStore brings its own credentials.
 	Token Token
+	// Username is the account that the token belongs to, where a forge wants to be told:
+	// Bitbucket Cloud of an API token. Optional.
+	Username string
 	// Client makes the requests, see [NewClient]. Defaults to
 	// http.DefaultClient. Its redirect policy is not used.
 	Client *http.Client
+	// Answers keeps what the forge answered, so that asking again is cheap. Share one
+	// among all targets. Defaults to one of its own.
+	Answers *Answers
 	// Notes is where provider Generic keeps statuses; the others ignore it.
 	Notes NoteStore
 	// Cluster is written into every Git note, and only notes of this cluster
@@ -135,37 +191,6 @@ type Destination struct {
 	// PullRequests opens pull requests of the repository; nil where the provider has
 	// none.
 	PullRequests PullRequests
-}
-
-// A row is what is particular to one forge. Limits are in runes.
-type row struct {
-	description, context int
-	open                 func(row, Target) (Destination, error)
-}
-
-// rows is every forge statuses can be written to.
-func rows() map[string]row {
-	return map[string]row{
-		// Both texts are columns without a limit of their own (TEXT), so the
-		// limits are what a page shows without breaking.
-		Gitea: {description: 1000, context: 255, open: openGitea},
-		// A note is read by people and by git log, line by line.
-		Generic: {description: 2000, context: 255, open: openNotes},
-	}
-}
-
-// New opens the reporter that provider stands for. An unknown provider is an
-// error, and so is a Target that lacks what the provider needs. Nothing is
-// asked of the forge yet.
-func New(provider string, target Target) (Destination, error) {
-	r, ok := rows()[provider]
-	if !ok {
-		known := slices.Sorted(maps.Keys(rows()))
-		return Destination{}, fmt.Errorf("provider %q cannot take commit statuses: use one of %s", provider, strings.Join(known, ", "))
-	}
-	destination, err := r.open(r, target)
-	if err != nil {
-		return Destination{}, fmt.Errorf("provider %q: %w", provider, err)
-	}
-	return destination, nil
+	// Reviews look at pull requests of the repository; nil where the provider has none.
+	Reviews Reviews
 }

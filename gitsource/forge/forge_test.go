@@ -1,17 +1,26 @@
 package forge_test
 
 import (
+	"crypto/ed25519"
+	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/keptn/gitops/gitsource/forge"
+	"github.com/keptn/gitops/outbound"
 )
 
 func TestARepositoryIsFoundByAnyFormOfItsURL(t *testing.T) {
@@ -120,7 +129,7 @@ func TestAClientTrustsTheCAItWasGiven(t *testing.T) {
 	defer server.Close()
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	ask := func(ca []byte) error {
-		client, err := forge.NewClient(ca)
+		client, err := forge.NewClient(ca, nil, outbound.Anywhere())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +144,88 @@ func TestAClientTrustsTheCAItWasGiven(t *testing.T) {
 	if err := ask(nil); err == nil {
 		t.Error("the system's CAs do not know the server: want an error")
 	}
-	if _, err := forge.NewClient([]byte("no PEM")); err == nil {
+	if _, err := forge.NewClient([]byte("no PEM"), nil, outbound.Anywhere()); err == nil {
 		t.Error("a CA that is none: want an error")
+	}
+}
+
+// asksAlone is the variable that makes a process of the tests ask just one server.
+const asksAlone = "FORGE_TEST_ASKS"
+
+// The system's authorities are read once in the life of a process, so that this asks by
+// another one, whose system trusts the server.
+func TestTheSystemsCAsAreTrustedBesideTheOneThatIsGiven(t *testing.T) {
+	if server := os.Getenv(asksAlone); server != "" {
+		client, err := forge.NewClient(anotherCA(t), nil, outbound.Anywhere())
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := mustNew(t, forge.Gitea, forge.Target{Repository: server + "/o/r", Token: secret, Client: client})
+		if _, _, err := d.Latest(t.Context(), knownCommit, "a"); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, map[string]any{}) }))
+	defer server.Close()
+	system := filepath.Join(t.TempDir(), "system.crt")
+	if err := os.WriteFile(system, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	alone := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
+	alone.Env = append(os.Environ(), asksAlone+"="+server.URL, "SSL_CERT_FILE="+system, "SSL_CERT_DIR="+filepath.Dir(system))
+	if said, err := alone.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, said)
+	}
+}
+
+// anotherCA is an authority that no server is known by.
+func anotherCA(t *testing.T) []byte {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true}
+	made, err := x509.CreateCertificate(nil, ca, ca, public, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: made})
+}
+
+func TestAForgeAtAnAddressThatIsNotAllowedIsNotAsked(t *testing.T) {
+	asked := false
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	defer server.Close()
+	client, err := forge.NewClient(nil, nil, outbound.Addresses{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := mustNew(t, forge.Gitea, forge.Target{Repository: server.URL + "/o/r", Token: secret, Client: client})
+	_, _, err = d.Latest(t.Context(), knownCommit, "a")
+	if !errors.Is(err, forge.ErrRejected) || !errors.Is(err, outbound.ErrForbidden) || asked {
+		t.Errorf("error %v, asked %v: want it refused, and not tried again", err, asked)
+	}
+}
+
+func TestAForgeIsAskedThroughItsProxy(t *testing.T) {
+	var asked []string
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.Host+" "+r.Header.Get("Proxy-Authorization"))
+		answer(w, http.StatusOK, map[string]any{})
+	}))
+	defer proxy.Close()
+	at, err := url.Parse(strings.Replace(proxy.URL, "http://", "http://ada:pw@", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := forge.NewClient(nil, at, outbound.Anywhere())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := mustNew(t, forge.Gitea, forge.Target{Repository: "http://192.0.2.1/o/r", Token: secret, Client: client})
+	if _, _, err := d.Latest(t.Context(), knownCommit, "a"); err != nil || len(asked) != 1 || asked[0] != "192.0.2.1 Basic YWRhOnB3" {
+		t.Errorf("the proxy was asked for %q: %v", asked, err)
 	}
 }

@@ -2,14 +2,20 @@ package forge_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/keptn/gitops/gitsource/forge"
 )
@@ -146,6 +152,52 @@ func TestGiteaServerFindsAStatusOnTheLastPage(t *testing.T) {
 		_, found, err := reporter.Latest(t.Context(), commit, fmt.Sprintf("keptn/prod/app-%d/deployment", i))
 		if err != nil || !found {
 			t.Errorf("app %d: found %t, %v", i, found, err)
+		}
+	}
+}
+
+// git runs Git as the testbed's user.
+func (g giteaServer) git(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	basic := base64.StdEncoding.EncodeToString([]byte(g.owner + ":" + g.token))
+	args = append([]string{"-c", "http.extraHeader=Authorization: Basic " + basic, "-c", "user.name=ada", "-c", "user.email=ada@acme.example"}, args...)
+	command := exec.CommandContext(t.Context(), "git", args...)
+	command.Dir = dir
+	said, err := command.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	return strings.TrimSpace(string(said))
+}
+
+func TestGiteaServerTakesAPushForReviewForAFork(t *testing.T) {
+	g := realGitea(t)
+	name, _ := g.repository(t)
+	clone := filepath.Join(t.TempDir(), "clone")
+	g.git(t, "", "clone", "-q", g.url+"/"+g.owner+"/"+name+".git", clone)
+	g.git(t, clone, "commit", "-q", "--allow-empty", "-m", "pushed by whoever may read")
+	g.git(t, clone, "push", "-q", "origin", "HEAD:refs/for/main/topic")
+	heads, err := g.open(t, name, g.token).Reviews.Heads(t.Context(), "main")
+	want := []forge.Head{{Number: 1, Commit: g.git(t, clone, "rev-parse", "HEAD"), Ref: "refs/pull/1/head", Fork: true}}
+	if diff := cmp.Diff(want, heads); err != nil || diff != "" {
+		t.Errorf("heads (-want +got):\n%s%v", diff, err)
+	}
+}
+
+func TestGiteaServerListsWhatGoesIntoABranch(t *testing.T) {
+	g := realGitea(t)
+	name, _ := g.repository(t)
+	repo := "/repos/" + g.owner + "/" + name
+	var ignored any
+	for _, branch := range []string{"next", "a", "b"} {
+		g.call(t, http.MethodPost, repo+"/contents/"+branch, map[string]string{"content": "YQ==", "new_branch": branch}, &ignored)
+	}
+	for head, base := range map[string]string{"a": "main", "b": "next"} {
+		g.call(t, http.MethodPost, repo+"/pulls", map[string]string{"head": head, "base": base, "title": head}, &ignored)
+	}
+	for _, base := range []string{"main", "next"} {
+		if heads, err := g.open(t, name, g.token).Reviews.Heads(t.Context(), base); err != nil || len(heads) != 1 || heads[0].Fork {
+			t.Errorf("into %s: got %+v, %v", base, heads, err)
 		}
 	}
 }

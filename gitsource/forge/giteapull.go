@@ -1,35 +1,16 @@
 package forge
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
+	"iter"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
 )
 
-const (
-	// giteaTitle is the length of a title, in runes: below the 255 that Gitea cuts at,
-	// where it counts some runes twice.
-	giteaTitle = 250
-	// giteaBody is below the smallest limit of the databases that Gitea runs on, in
-	// runes.
-	giteaBody = 60_000
-)
-
-// giteaPulls opens pull requests on Gitea and Forgejo by their API,
-// https://docs.gitea.com/api, operations repoListPullRequests, repoCreatePullRequest
-// and repoEditPullRequest. The token needs the scope write:repository.
-type giteaPulls struct {
-	api  api
-	repo string // owner/name, escaped
-}
-
-var _ PullRequests = giteaPulls{}
-
-// giteaPull is PullRequest of the API.
+// giteaPull is PullRequest of the API, of the operations repoListPullRequests,
+// repoCreatePullRequest and repoEditPullRequest.
 type giteaPull struct {
 	Number int64       `json:"number"`
 	Title  string      `json:"title"`
@@ -42,89 +23,85 @@ type giteaPull struct {
 // giteaBranch is PRBranchInfo of the API.
 type giteaBranch struct {
 	Ref        string `json:"ref"`
+	SHA        string `json:"sha"`
 	Repository int64  `json:"repo_id"`
 }
 
-// giteaPullOption is CreatePullRequestOption, and EditPullRequestOption, of the API.
-type giteaPullOption struct {
-	Head  string `json:"head,omitempty"`
-	Base  string `json:"base,omitempty"`
-	Title string `json:"title"`
-	Body  string `json:"body"`
+// forked says whether it comes from no branch of the repository: from a fork, or by a push
+// to refs/for, which whoever may read the repository may do, and of which Gitea names the
+// repository itself as the one that it comes from
+// (https://docs.gitea.com/usage/pull-requests/agit).
+func (p giteaPull) forked() bool {
+	return p.Head.Repository != p.Base.Repository || p.Head.Repository == 0 || p.Head.Ref == "" || strings.HasPrefix(p.Head.Ref, "refs/")
 }
 
-// Open implements PullRequests.
-func (g giteaPulls) Open(ctx context.Context, pull PullRequest) (OpenPullRequest, error) {
-	pull.Title, pull.Body = cut(oneLine(pull.Title), giteaTitle), strings.TrimSpace(cut(pull.Body, giteaBody))
-	held, err := g.find(ctx, pull)
-	if err == nil && held == nil {
-		held, err = g.create(ctx, pull)
-	}
-	if err == nil && !held.says(pull) {
-		path := g.path() + "/" + strconv.FormatInt(held.Number, 10)
-		err = g.api.call(ctx, http.MethodPatch, path, nil, giteaPullOption{Title: pull.Title, Body: pull.Body}, held)
-	}
-	if errors.Is(err, ErrUnauthorized) {
-		err = fmt.Errorf("%w; a pull request takes the scope write:repository", err)
-	}
-	if err != nil {
-		return OpenPullRequest{}, fmt.Errorf("opening a pull request from %q to %q in %s/%s: %w", pull.Head, pull.Base, g.api.base.String(), g.repo, err)
-	}
-	return OpenPullRequest{Number: held.Number, URL: g.page(held)}, nil
+func (g gitea) pulls() string { return g.giteaPath() + "/pulls" }
+
+// open lists the open pull requests into a branch, the one that was changed last first. Not
+// every version takes a branch to list by.
+func (g gitea) open(ctx context.Context, base string) iter.Seq2[giteaPull, error] {
+	query := pageOf("limit", giteaPage)
+	query.Set("state", "open")
+	query.Set("sort", "recentupdate")
+	query.Set("base_branch", base)
+	return giteaList(ctx, g, g.pulls(), query, func(page []giteaPull) []giteaPull { return page })
 }
 
-func (g giteaPulls) path() string { return "/api/v1/repos/" + g.repo + "/pulls" }
-
-// find returns the open pull request between the branches; nil if there is none.
-func (g giteaPulls) find(ctx context.Context, pull PullRequest) (*giteaPull, error) {
-	for page := 1; page <= giteaPages; page++ {
-		var pulls []giteaPull
-		query := url.Values{"state": {"open"}, "sort": {"recentupdate"}, "page": {strconv.Itoa(page)}, "limit": {strconv.Itoa(giteaPage)}}
-		if err := g.api.call(ctx, http.MethodGet, g.path(), query, nil, &pulls); err != nil {
-			return nil, err
-		}
-		if len(pulls) == 0 {
-			return nil, nil //nolint:nilnil // none is open, and that is no error
-		}
-		for i := range pulls {
-			if p := &pulls[i]; p.Head.Ref == pull.Head && p.Base.Ref == pull.Base && p.Head.Repository == p.Base.Repository {
-				return p, nil
-			}
-		}
-	}
-	return nil, fmt.Errorf("%w: more than %d pages of open pull requests", ErrRejected, giteaPages)
+// held is a pull request in our words.
+func (g gitea) held(p giteaPull) *heldPull {
+	to := cmp.Or(pageURL(p.URL, maxPage), g.where()+"/pulls/"+decimal(p.Number))
+	return &heldPull{OpenPullRequest{Number: p.Number, URL: to}, p.Title, p.Body}
 }
 
-// create makes a pull request, unless somebody else has made it meanwhile.
-func (g giteaPulls) create(ctx context.Context, pull PullRequest) (*giteaPull, error) {
+// find implements pullForge.
+func (g gitea) find(ctx context.Context, pull PullRequest) (*heldPull, error) {
+	found, err := first(g.open(ctx, pull.Base), func(p giteaPull) bool {
+		return p.Head.Ref == pull.Head && p.Base.Ref == pull.Base && !p.forked()
+	})
+	if found == nil {
+		return nil, err
+	}
+	return g.held(*found), nil
+}
+
+// create implements pullForge.
+func (g gitea) create(ctx context.Context, pull PullRequest) (*heldPull, error) {
 	var made giteaPull
-	err := g.api.call(ctx, http.MethodPost, g.path(), nil, giteaPullOption(pull), &made)
+	err := g.api.call(ctx, http.MethodPost, g.pulls(), nil, plainPull(pull), &made)
 	var answer *answerError
 	switch {
-	case err == nil && made.Number == 0:
-		return nil, fmt.Errorf("%w: the answer names no pull request: check the API URL", ErrRejected)
-	case errors.As(err, &answer) && answer.code == http.StatusConflict:
-		if held, findErr := g.find(ctx, pull); held != nil || findErr != nil {
-			return held, findErr
-		}
-	case errors.As(err, &answer) && answer.code == http.StatusNotFound:
+	case refusal(err, http.StatusConflict, "") != nil:
+		return nil, errPullExists
+	case errors.Is(err, ErrNotFound) && errors.As(err, &answer):
 		// The repository is there: its pull requests were just read.
-		return nil, fmt.Errorf("%w: it does not have one of the branches yet: %q", ErrTemporary, answer.said)
+		return nil, lacksBranch(answer.said)
 	}
-	return &made, err
+	return g.held(made), err
 }
 
-// says tells whether a pull request has the title and the body already.
-func (p *giteaPull) says(pull PullRequest) bool {
-	body := strings.ReplaceAll(p.Body, "\r\n", "\n")
-	return p.Title == pull.Title && strings.TrimSpace(body) == pull.Body
+// edit implements pullForge.
+func (g gitea) edit(ctx context.Context, number int64, pull PullRequest) error {
+	return g.api.call(ctx, http.MethodPatch, g.pulls()+"/"+decimal(number), nil, plainPull{Title: pull.Title, Body: pull.Body}, nil)
 }
 
-// page is the address of a pull request as the forge says it, or where that is no
-// address to show, as its API is reached.
-func (g giteaPulls) page(p *giteaPull) string {
-	if u, err := url.Parse(p.URL); err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil {
-		return p.URL
+// heads implements reviewForge.
+func (g gitea) heads(ctx context.Context, base string) ([]Head, error) {
+	return gather(g.open(ctx, base), maxHeads, maxPages*giteaPage, func(p giteaPull) (Head, bool) {
+		return Head{Number: p.Number, Commit: p.Head.SHA, Fork: p.forked(), Ref: pullRef("pull", p.Number, "head")}, p.Base.Ref == base
+	})
+}
+
+// giteaComments are by the operations issueGetComments, issueCreateComment and
+// issueEditComment. They need the scope write:issue, and that earlier ones are found
+// read:user as well. Gitea answers with all comments at once.
+func giteaComments(s site) plainComments {
+	issues := s.giteaPath() + "/issues"
+	return plainComments{
+		site: s, account: "/api/v1/user", method: http.MethodPatch,
+		of: func(number int64) string { return issues + "/" + decimal(number) + "/comments" },
+		at: func(_ int64, id string) string { return issues + "/comments/" + id },
+		list: func(ctx context.Context, path string) iter.Seq2[plainComment, error] {
+			return each(linked[[]plainComment](ctx, s.api, path, nil), bare[plainComment](0))
+		},
 	}
-	return g.api.base.String() + "/" + g.repo + "/pulls/" + strconv.FormatInt(p.Number, 10)
 }

@@ -98,6 +98,9 @@ type pullBackend struct {
 	held func() []giteaPull
 	// close closes one.
 	close func(number int64)
+	// title and body are how much of either it takes, in runes; where they are not given
+	// 250 and 60,000.
+	title, body int
 }
 
 var pullBackends = map[string]func(*testing.T) pullBackend{
@@ -115,6 +118,10 @@ var pullBackends = map[string]func(*testing.T) pullBackend{
 			close: func(number int64) { g.pulls[number-1].State = "closed" },
 		}
 	},
+	"GitLab":          func(t *testing.T) pullBackend { return newGitLab(t).pullBackend(t) },
+	"Bitbucket":       func(t *testing.T) pullBackend { return newBitbucket(t, withBearer).pullBackend(t) },
+	"BitbucketServer": func(t *testing.T) pullBackend { return newBitbucketServer(t).pullBackend(t) },
+	"AzureDevOps":     func(t *testing.T) pullBackend { return newAzureDevOps(t, withBasic("")).pullBackend(t) },
 	"GiteaServer": func(t *testing.T) pullBackend {
 		g := realGitea(t)
 		name, _ := g.repository(t)
@@ -217,10 +224,14 @@ func TestABranchThatTheForgeDoesNotHaveYetIsTemporary(t *testing.T) {
 
 func TestAVeryLongTitleAndBodyAreCut(t *testing.T) {
 	onPulls(t, func(t *testing.T, b pullBackend) {
-		p := forge.PullRequest{Head: "a", Base: "main", Title: strings.Repeat("ü", 300), Body: strings.Repeat("ü", 100_000)}
+		title, body := 250, 60_000
+		if b.title != 0 {
+			title, body = b.title, b.body
+		}
+		p := forge.PullRequest{Head: "a", Base: "main", Title: strings.Repeat("ü", 500), Body: strings.Repeat("ü", 100_000)}
 		first := openPull(t, b, p)
-		if held := b.held()[0]; len([]rune(held.Title)) != 250 || len([]rune(held.Body)) != 60_000 || openPull(t, b, p) != first {
-			t.Errorf("title of %d, body of %d characters; want 250 and 60000", len([]rune(held.Title)), len([]rune(held.Body)))
+		if held := b.held()[0]; len([]rune(held.Title)) != title || len([]rune(held.Body)) != body || openPull(t, b, p) != first {
+			t.Errorf("title of %d, body of %d characters; want %d and %d", len([]rune(held.Title)), len([]rune(held.Body)), title, body)
 		}
 	})
 }

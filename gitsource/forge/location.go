@@ -7,12 +7,16 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-git/go-git/v5/plumbing/transport"
 )
 
 // unparsable stands for what net/url says, which can quote part of a password.
 const unparsable = "it is not a URL; special characters in it must be percent-encoded"
+
+// maxPage is the length of an address that a forge answers with, in characters.
+const maxPage = 2000
 
 // A location is what a clone URL tells about a repository's place.
 type location struct {
@@ -68,6 +72,15 @@ func (l location) ownerAndName() (base url.URL, owner, name string, err error) {
 	return base, parts[n-2], parts[n-1], nil
 }
 
+// below is the path below the forge's own, which a web URL has before it and one of SSH
+// has not.
+func (l location) below(base url.URL) string {
+	if rest, found := strings.CutPrefix(l.path, strings.Trim(base.Path, "/")+"/"); found && !l.ssh {
+		return rest
+	}
+	return l.path
+}
+
 // parseBase reads the base URL of a forge.
 func parseBase(raw string) (url.URL, error) {
 	u, err := url.Parse(raw)
@@ -93,4 +106,14 @@ func withoutUser(raw string) string {
 		return raw[at+1:]
 	}
 	return scheme + "://" + raw[at+1:]
+}
+
+// pageURL is the address if it leads to a page, in at most limit characters; else
+// nothing. An address that is cut leads nowhere.
+func pageURL(address string, limit int) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || utf8.RuneCountInString(address) > limit {
+		return ""
+	}
+	return address
 }

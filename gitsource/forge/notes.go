@@ -38,8 +38,11 @@ var (
 	_ NoteStore = (*gitsource.Repository)(nil)
 )
 
+// notesRow has the lengths of a note, which is read by people and by git log, line by line.
+func notesRow() row { return row{description: 2000, context: 255} }
+
 // openNotes opens the notes of any Git repository.
-func openNotes(r row, target Target) (Destination, error) {
+func openNotes(target Target) (Destination, error) {
 	if target.Notes == nil {
 		return Destination{}, errors.New("statuses are kept as Git notes, and there is no store for them")
 	}
@@ -51,15 +54,18 @@ func openNotes(r row, target Target) (Destination, error) {
 		// Git traffic is limited apart from the API of the same host.
 		Host:       "git:" + place.host,
 		Repository: place.path,
-		Reporter:   notes{store: target.Notes, row: r, cluster: target.Cluster, repository: place.path},
+		Reporter:   notes{store: target.Notes, row: notesRow(), cluster: target.Cluster, repository: place.path},
 	}, nil
 }
 
 // Set implements Reporter. A status that says the same as the latest is not
-// written again.
+// written again, nor a line that is there.
 func (n notes) Set(ctx context.Context, status Status) error {
 	if err := status.check(); err != nil {
 		return err
+	}
+	if status.Line != "" {
+		return n.add(ctx, status, status.Line)
 	}
 	held, found, err := n.Latest(ctx, status.Commit, status.Context)
 	if err != nil {
@@ -72,7 +78,11 @@ func (n notes) Set(ctx context.Context, status Status) error {
 	if found && !status.Time.After(held.Time) {
 		status.Time = held.Time.Add(time.Millisecond) // what is said later reads as later
 	}
-	line := Note{Status: status, Cluster: n.cluster}.Line()
+	return n.add(ctx, status, Note{Status: status, Cluster: n.cluster}.Line())
+}
+
+// add appends a line to the note of the status' commit.
+func (n notes) add(ctx context.Context, status Status, line string) error {
 	if err := n.store.AppendNotes(ctx, NotesRef, map[string][]string{status.Commit: {line}}); err != nil {
 		return n.describe("setting", status.Commit, status.Context, err)
 	}

@@ -212,3 +212,57 @@ func TestWhatAGitServerAnswersIsUnderstood(t *testing.T) {
 		})
 	}
 }
+
+func TestARecordIsNotedAsItIsAndOnce(t *testing.T) {
+	store := &noteStore{commits: map[string][]string{knownCommit: nil}}
+	reporter := openNotes(t, store, "west")
+	record := status(knownCommit, forge.Success, "delivered")
+	record.Context, record.Line = "keptn/prod/checkout/1", `{"time":"2026-11-22T10:00:00.000Z","app":"checkout","result":"success"}`
+	for range 2 {
+		if err := reporter.Set(t.Context(), reporter.Fit(record)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{record.Line}, store.commits[knownCommit]); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if _, found, err := reporter.Latest(t.Context(), knownCommit, record.Context); found || err != nil {
+		t.Errorf("it is read as a status: %t, %v", found, err)
+	}
+	if record.Same(status(knownCommit, forge.Success, "delivered")) {
+		t.Error("a record is the same as a status")
+	}
+}
+
+func TestWhatIsNoRecordIsRefused(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		line   string
+	}{
+		"TwoLines": {"Notes are merged line by line.", "a\nb"},
+		"Control":  {"Nor is a terminal to obey it.", "a\x1b[2Jb"},
+		"Blank":    {"A blank line would be dropped.", " "},
+		"Bytes":    {"It is text.", "a\xff"},
+		"Long":     {"A note is read by people.", strings.Repeat("a", 65<<10)},
+		"Status":   {"It would be read back as somebody's verdict.", forge.Note{Status: status(knownCommit, forge.Failure, "")}.Line()},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			store := &noteStore{commits: map[string][]string{knownCommit: nil}}
+			record := status(knownCommit, forge.Success, "delivered")
+			record.Line = tc.line
+			if err := openNotes(t, store, "west").Set(t.Context(), record); !errors.Is(err, forge.ErrRejected) || store.appends > 0 {
+				t.Errorf("%s\ngot %v, %d written", tc.reason, err, store.appends)
+			}
+		})
+	}
+}
+
+func TestAForgeShowsNoRecords(t *testing.T) {
+	g := mustNew(t, forge.Gitea, forge.Target{Repository: "https://127.0.0.1:1/acme/shop", Token: "t"})
+	record := status(knownCommit, forge.Success, "delivered")
+	record.Line = `{"app":"checkout"}`
+	if err := g.Set(t.Context(), record); !errors.Is(err, forge.ErrRejected) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -60,7 +60,7 @@ const (
 
 // Result is what became of an Item. Every Item comes to one Result other than
 // Retrying, unless the same owner's next status for its context replaces it
-// while it waits, the queue ends, or whoever handles results is behind by twice
+// while it waits, or says the same while it is sent, the queue ends, or whoever handles results is behind by twice
 // the queue's capacity.
 type Result struct {
 	// Item is what was put.
@@ -87,8 +87,9 @@ type settings struct {
 // WithClock tells the time. Defaults to the wall clock.
 func WithClock(c clock.Clock) Option { return func(s *settings) { s.clock = c } }
 
-// WithRate limits the requests to one host, reads included: so many per
-// second, and burst of them at once. Defaults to 5 per second and 10.
+// WithRate limits the calls to one host, reads included: so many per second, and burst of
+// them at once. Most are one request; GitLab is asked before it is told. Defaults to 5 per
+// second and 10.
 func WithRate(limit rate.Limit, burst int) Option {
 	return func(s *settings) { s.limit, s.burst = limit, max(burst, 1) }
 }
@@ -107,21 +108,25 @@ func WithCapacity(n int) Option { return func(s *settings) { s.capacity = max(n,
 // began.
 //
 // The first time that a context is written in this process, and after every
-// failure that leaves open whether the status was taken in, the queue reads
-// what the forge holds and adopts it if it says the same.
+// failure that leaves open whether the status was taken in, the queue reads what
+// the forge holds and adopts it if it says the same; where that tells of all contexts
+// of the commit, they are known for a minute. Expect has it read before there is a status.
 //
 // Repositories are served in turn. At most capacity statuses wait; the one that
 // has waited longest then makes room and fails with ErrQueueFull. A forge that
-// asks for a pause gets it for the whole host.
+// asks for a pause gets it for the whole host, and a longer one each time that it
+// asks again at once.
 type Queue struct {
 	settings
 	handle  func(Result)
 	limiter *rate.Limiter
 	wake    chan struct{}
 
-	// sent remembers per key the status that was last sent or adopted
-	// (*Status); a nil one means that the forge was read and holds another.
-	sent *lru.Cache
+	// held is what the forge is known to hold, a holding for each key, and readings are what
+	// came with the answers to the last few questions for one of them.
+	held, readings *lru.Cache
+	// limits is the least pause after a limit that was hit. Only Run uses it.
+	limits *backoff.ExponentialBackOff
 
 	mu          sync.Mutex
 	waiting     waiting
@@ -143,7 +148,9 @@ func NewQueue(handle func(Result), options ...Option) *Queue {
 		handle:   handle,
 		limiter:  rate.NewLimiter(s.limit, s.burst),
 		wake:     make(chan struct{}, 1),
-		sent:     lru.New(s.capacity),
+		held:     lru.New(s.capacity),
+		readings: lru.New(maxReadings),
+		limits:   retries(),
 		waiting:  waiting{byKey: map[key]*entry{}},
 	}
 }
@@ -161,40 +168,74 @@ func (q *Queue) Put(item Item) {
 	q.rouse()
 }
 
+// Expect has read what the forge holds of a context of a commit, unless that is known, so
+// that a status which is put for it soon need not wait for the answer. It never waits for the
+// forge, and nobody is told of what goes wrong.
+func (q *Queue) Expect(destination Destination, commit, context string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	item := Item{Destination: destination, Status: Status{Commit: commit, Context: context}}
+	k := keyOf(item)
+	_, known := q.known(&entry{item: item})
+	if known || q.waiting.byKey[k] != nil || q.sending != nil && keyOf(q.sending.item) == k || len(q.waiting.byKey) >= q.capacity {
+		return
+	}
+	q.add(item, q.clock.Now(), true)
+	q.rouse()
+}
+
 // accept decides what an item replaces.
 func (q *Queue) accept(item Item, now time.Time) {
 	k := keyOf(item)
-	if s := q.sending; s != nil && keyOf(s.item) == k && outdated(item.Status, s.item.Status) {
-		q.settle(Result{Item: item, Outcome: Superseded})
-		return
-	}
-	if w := q.waiting.byKey[k]; w != nil {
-		if outdated(item.Status, w.item.Status) {
+	if s := q.sending; s != nil && !s.expected && keyOf(s.item) == k {
+		switch {
+		case outdated(item.Status, s.item.Status):
 			q.settle(Result{Item: item, Outcome: Superseded})
 			return
+		case item.Owner == s.item.Owner && item.Status.Same(s.item.Status) && q.waiting.byKey[k] == nil:
+			return // its result is that of the one that is sent
 		}
-		if w.item.Owner != item.Owner {
-			q.settle(Result{Item: w.item, Outcome: Superseded})
-		}
-		w.item = item
+	}
+	if w := q.waiting.byKey[k]; w != nil {
+		q.replace(w, item, now)
 		return
 	}
 	if len(q.waiting.byKey) >= q.capacity {
-		q.settle(Result{Item: q.waiting.dropOldest().item, Outcome: Failed, Err: ErrQueueFull})
+		if dropped := q.waiting.dropOldest(); !dropped.expected {
+			q.settle(Result{Item: dropped.item, Outcome: Failed, Err: ErrQueueFull})
+		}
 	}
+	q.add(item, now, false)
+}
+
+// replace puts an item in the place of one that waits, unless that is the newer one.
+func (q *Queue) replace(w *entry, item Item, now time.Time) {
+	switch {
+	case w.expected:
+		w.expected, w.first = false, now
+	case outdated(item.Status, w.item.Status):
+		q.settle(Result{Item: item, Outcome: Superseded})
+		return
+	case w.item.Owner != item.Owner:
+		q.settle(Result{Item: w.item, Outcome: Superseded})
+	}
+	w.item = item
+}
+
+// add has an entry wait.
+func (q *Queue) add(item Item, now time.Time, expected bool) {
 	q.arrivals++
-	q.waiting.add(&entry{
-		item:    item,
-		arrived: q.arrivals,
-		first:   now,
-		due:     now,
-		backoff: &backoff.ExponentialBackOff{
-			InitialInterval:     firstRetry,
-			MaxInterval:         lastRetry,
-			Multiplier:          2,
-			RandomizationFactor: backoff.DefaultRandomizationFactor,
-		},
-	}, false)
+	q.waiting.add(&entry{item: item, expected: expected, arrived: q.arrivals, first: now, due: now, backoff: retries()}, false)
+}
+
+// retries are the pauses between tries.
+func retries() *backoff.ExponentialBackOff {
+	return &backoff.ExponentialBackOff{
+		InitialInterval:     firstRetry,
+		MaxInterval:         lastRetry,
+		Multiplier:          2,
+		RandomizationFactor: backoff.DefaultRandomizationFactor,
+	}
 }
 
 // outdated reports whether s must give way to current, which a caller put for

@@ -161,6 +161,30 @@ func TestAForgeThatAsksForNoPauseIsStillGivenOne(t *testing.T) {
 	})
 }
 
+func TestPausesGrowWhileAForgeGoesOnAskingForThem(t *testing.T) {
+	play(t, func(t *testing.T, s *stage) {
+		s.answers = slices.Repeat([]error{&forge.RateLimitedError{RetryAfter: time.Millisecond}}, 12)
+		for i := range 20 {
+			s.queue.Put(item(s.host, "shop", fmt.Sprint(i), forge.Success, 0))
+		}
+		synctest.Wait()
+		now, want := noon, time.Second
+		for i := range 12 {
+			if pause := s.last.Next.Sub(now); len(s.calls) != i+1 || pause < want/2 || pause > want*3/2+1 {
+				t.Fatalf("limit %d, each met by another status: %d requests, next after %s, want %s give or take half", i, len(s.calls), pause, want)
+			}
+			now = s.last.Next
+			s.step(now.Sub(s.clock.Now()))
+			want = min(2*want, 5*time.Minute)
+		}
+		s.answers = []error{&forge.RateLimitedError{RetryAfter: time.Millisecond}}
+		s.put("another", forge.Success, 0)
+		if pause := s.last.Next.Sub(s.clock.Now()); s.last.Outcome != forge.Retrying || pause > 2*time.Second {
+			t.Errorf("after the forge has answered: %s, next after %s", s.last.Outcome, pause)
+		}
+	})
+}
+
 func TestRetriesSlowDownWithJitter(t *testing.T) {
 	play(t, func(t *testing.T, s *stage) {
 		s.answers = slices.Repeat([]error{forge.ErrTemporary}, 12)

@@ -24,9 +24,17 @@ func NewQueues(handle func(Result), options ...Option) *Queues {
 }
 
 // Put accepts a status for the host of its destination, see [Queue.Put].
-func (qs *Queues) Put(item Item) {
+func (qs *Queues) Put(item Item) { qs.of(item.Destination.Host).Put(item) }
+
+// Expect has read what the host of a destination holds, see [Queue.Expect].
+func (qs *Queues) Expect(destination Destination, commit, context string) {
+	qs.of(destination.Host).Expect(destination, commit, context)
+}
+
+// of returns the queue of a host.
+func (qs *Queues) of(host string) *Queue {
 	qs.mu.Lock()
-	host := item.Destination.Host
+	defer qs.mu.Unlock()
 	q := qs.queues[host]
 	if q == nil {
 		q = NewQueue(qs.handle, qs.options...)
@@ -35,8 +43,7 @@ func (qs *Queues) Put(item Item) {
 			qs.start(q)
 		}
 	}
-	qs.mu.Unlock()
-	q.Put(item)
+	return q
 }
 
 // Run delivers until ctx is done, and returns nil when all queues have ended.

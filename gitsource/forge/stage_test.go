@@ -3,6 +3,7 @@ package forge_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -25,6 +26,8 @@ type host struct {
 	answers []error       // of the next requests, in order; then nil
 	lost    bool          // a request that fails had its effect
 	gate    chan struct{} // if not nil, a request waits for it
+	part    bool          // it shows too much of a commit to tell of all
+	ahead   time.Duration // if not 0, its clock, which then tells the time of what it holds
 }
 
 // A repository is the part of a host that one Reporter speaks to.
@@ -69,7 +72,26 @@ func (r repository) Latest(ctx context.Context, _, name string) (forge.Status, b
 	r.host.mu.Lock()
 	defer r.host.mu.Unlock()
 	s, found := r.host.held[r.name+name]
+	if r.host.ahead != 0 {
+		s.Time = s.Time.Add(r.host.ahead)
+	}
 	return s, found, nil
+}
+
+// showing is a repository of which all contexts are read at once.
+type showing struct{ repository }
+
+func (r showing) Shown(ctx context.Context, _, _ string) (func(string) (forge.Status, bool), bool, error) {
+	if err := r.request(ctx, "show "+r.name); err != nil {
+		return nil, false, err
+	}
+	r.host.mu.Lock()
+	defer r.host.mu.Unlock()
+	held := maps.Clone(r.host.held)
+	return func(name string) (forge.Status, bool) {
+		s, found := held[r.name+name]
+		return s, found
+	}, !r.host.part, nil
 }
 
 // Fit cuts to three letters, as a forge with a tight limit.

@@ -71,6 +71,30 @@ func (s Status) check() error {
 		return fmt.Errorf("commit %s: a status needs a context: %w", s.Commit, ErrRejected)
 	case !s.State.valid():
 		return fmt.Errorf("commit %s: context %q: unknown state %q: %w", s.Commit, s.Context, s.State, ErrRejected)
+	case s.Line != "":
+		return s.checkLine()
 	}
 	return nil
 }
+
+// checkShown refuses what a forge that shows statuses cannot take.
+func (s Status) checkShown() error {
+	if s.Line != "" {
+		return fmt.Errorf("commit %s: context %q: a record is kept in Git notes alone: %w", s.Commit, s.Context, ErrRejected)
+	}
+	return s.check()
+}
+
+// checkLine refuses a line that a note cannot hold, or that would be read as a status.
+func (s Status) checkLine() error {
+	if !utf8.ValidString(s.Line) || strings.ContainsFunc(s.Line, unicode.IsControl) || len(s.Line) > maxLine || strings.TrimSpace(s.Line) == "" {
+		return fmt.Errorf("commit %s: context %q: its record is not one line of text of at most %d bytes: %w", s.Commit, s.Context, maxLine, ErrRejected)
+	}
+	if _, err := ParseNote(s.Commit, s.Line); err == nil {
+		return fmt.Errorf("commit %s: context %q: its record would be read as a status: %w", s.Commit, s.Context, ErrRejected)
+	}
+	return nil
+}
+
+// maxLine is how many bytes a record in a note may have.
+const maxLine = 64 << 10

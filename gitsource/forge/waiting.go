@@ -18,11 +18,13 @@ func keyOf(i Item) key {
 
 // An entry is a status that waits to be sent.
 type entry struct {
-	item    Item
-	arrived int64     // the order of arrival, on from which the oldest is told
-	first   time.Time // when its context was first tried
-	due     time.Time // not before
-	backoff *backoff.ExponentialBackOff
+	item Item
+	// expected says that there is no status yet: what the forge holds is read.
+	expected bool
+	arrived  int64     // the order of arrival, on from which the oldest is told
+	first    time.Time // when its context was first tried
+	due      time.Time // not before
+	backoff  *backoff.ExponentialBackOff
 }
 
 // A line is the entries of one repository, first come first served.

@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -33,14 +34,16 @@ type Server struct {
 	backend cgi.Handler
 	traffic *traffic
 
-	mu        sync.Mutex
-	user      string
-	password  string
-	status    int
-	noFilter  bool
-	tipsOnly  bool
-	intercept func(*http.Request)
-	served    func()
+	mu           sync.Mutex
+	user         string
+	password     string
+	status       int
+	noFilter     bool
+	tipsOnly     bool
+	versionZero  bool
+	noTreeFilter bool
+	intercept    func(*http.Request)
+	served       func()
 }
 
 // New starts a server that ends with the test. The test is skipped where there
@@ -94,6 +97,21 @@ func (s *Server) RefuseUnadvertisedWants() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tipsOnly = true
+}
+
+// SpeakVersionZero makes the server one that does not know version 2 of the protocol.
+func (s *Server) SpeakVersionZero() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.versionZero = true
+}
+
+// RefuseTreeFilter makes the server one that offers partial clones, but none without
+// trees, as GitLab is.
+func (s *Server) RefuseTreeFilter() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.noTreeFilter = true
 }
 
 // Intercept calls f before each request is served; nil ends it. f may change
@@ -151,10 +169,15 @@ func (s *Server) serveGit(w http.ResponseWriter, r *http.Request) {
 	if s.noFilter {
 		filter = "false"
 	}
+	trees := strconv.FormatBool(!s.noTreeFilter)
+	if s.versionZero {
+		r.Header.Del("Git-Protocol")
+	}
 	s.mu.Unlock()
 	h := s.backend
 	h.Env = append(slices.Clone(h.Env),
-		"GIT_CONFIG_COUNT=3",
+		"GIT_CONFIG_COUNT=4",
+		"GIT_CONFIG_KEY_3=uploadpackfilter.tree.allow", "GIT_CONFIG_VALUE_3="+trees,
 		"GIT_CONFIG_KEY_0=uploadpack.allowFilter", "GIT_CONFIG_VALUE_0="+filter,
 		"GIT_CONFIG_KEY_1=uploadpack.allowAnySHA1InWant", "GIT_CONFIG_VALUE_1=true",
 		"GIT_CONFIG_KEY_2=http.receivepack", "GIT_CONFIG_VALUE_2=true",

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -110,6 +111,39 @@ func (r *Repo) Tag(name, commit, message string) {
 		return
 	}
 	r.Git("-c", "user.name=Tess Ter", "-c", "user.email=tess@example.com", "tag", "-a", "-m", message, name, commit)
+}
+
+// PointAt makes very many refs at once, by their full names, and packs all that there are.
+func (r *Repo) PointAt(commit string, refs ...string) {
+	r.t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Git("pack-refs", "--all")
+	file := filepath.Join(r.Dir, "packed-refs")
+	packed, err := os.ReadFile(file)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	at := map[string]string{}
+	var last string
+	for line := range strings.Lines(string(packed)) {
+		switch hash, name, _ := strings.Cut(strings.TrimSpace(line), " "); {
+		case strings.HasPrefix(line, "^"):
+			at[last] += "\n" + strings.TrimSpace(line)
+		case hash != "#":
+			at[name], last = hash+" "+name, name
+		}
+	}
+	for _, name := range refs {
+		at[name] = commit + " " + name
+	}
+	text := []byte("# pack-refs with: peeled fully-peeled sorted \n")
+	for _, name := range slices.Sorted(maps.Keys(at)) {
+		text = append(text, at[name]+"\n"...)
+	}
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // Prune deletes all objects that no ref reaches.

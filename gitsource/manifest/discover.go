@@ -26,6 +26,14 @@ type Found struct {
 	Problems Problems
 }
 
+// Settle forgets the text of the files and the OpenSLO documents in them, which take most
+// of the memory, once all problems are found: [File.Position] finds nothing from then on.
+func (f *Found) Settle() {
+	for _, file := range f.Files {
+		file.objects, file.lines, file.OpenSLO = nil, nil, nil
+	}
+}
+
 // App is one Lifecycle, and the folder that deploys it.
 type App struct {
 	// Path is the folder that is rendered: that of the lifecycle.yaml, or the
@@ -226,8 +234,11 @@ func (d *discovery) visit(dir string, sel selection, s *seen) (below []string, c
 		return nil, 0, err
 	}
 	for name, e := range entries {
-		if full := path.Join(dir, name); e.IsDir() && name != ".git" && strings.Count(full, "/") < d.limits.Depth {
+		switch full := path.Join(dir, name); {
+		case e.IsDir() && name != ".git" && strings.Count(full, "/") < d.limits.Depth:
 			below = append(below, full)
+		case e.Type()&fs.ModeIrregular != 0 && !sel.all() && sel.has(full):
+			d.problems.warn(startOf(full), "%s", submodule)
 		}
 	}
 	if sel.has(dir) {
@@ -242,6 +253,8 @@ func (d *discovery) take(dir string, entries map[string]fs.DirEntry, s *seen) {
 	case !ok || e.IsDir():
 	case e.Type().IsRegular():
 		s.lifecycles = append(s.lifecycles, dir)
+	case e.Type()&fs.ModeIrregular != 0:
+		d.problems.add(startOf(path.Join(dir, FileName)), "%s", submodule)
 	default:
 		d.problems.add(startOf(path.Join(dir, FileName)), "is not a regular file: symbolic links are not followed, put the file itself here")
 	}
@@ -259,7 +272,7 @@ func (d *discovery) parse(dir string) error {
 		return nil
 	}
 	name := path.Join(dir, FileName)
-	data, err := d.raw(name)
+	data, err := d.lifecycle(name)
 	var r *refusal
 	switch {
 	case errors.As(err, &r):

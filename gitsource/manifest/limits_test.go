@@ -32,7 +32,7 @@ func TestARenderIsBounded(t *testing.T) {
 		want   string
 	}{
 		"Reads":   {"Bases that double must not run away.", many, "app", manifest.Limits{Reads: 200}, "more than 200 files are read"},
-		"File":    {"One file is bounded.", one, "app", manifest.Limits{FileBytes: 100}, "app/d.yaml:1:1: the file is larger than 100 bytes"},
+		"File":    {"One file is bounded.", one, "app", manifest.Limits{FileBytes: 100}, "app/d.yaml:1:1: the file has 424 bytes, and 100 are the limit: split it"},
 		"Total":   {"All files are.", many, "app", manifest.Limits{TotalBytes: 3000}, "more than 3000 bytes are read"},
 		"Objects": {"So are objects.", one, "app", manifest.Limits{Objects: 1}, "more than 1 objects"},
 		"Doubled": {"Those of doubling bases before kustomize takes its time.", many, "app", manifest.Limits{Objects: 100}, "more than 100 objects"},

@@ -3,6 +3,7 @@ package manifest
 import (
 	"maps"
 	"reflect"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -19,6 +20,24 @@ const restartedAt = "kubectl.kubernetes.io/restartedAt"
 // a name are compared by it, other lists as a whole; quantities by their value.
 func Matches(rendered, live corev1.PodTemplateSpec) bool {
 	return covers(reflect.ValueOf(withoutRestart(rendered)), reflect.ValueOf(withoutRestart(live)))
+}
+
+// MatchesButImages says whether a running pod template can come from a rendered one
+// whose containers have been given other images, by name.
+func MatchesButImages(rendered, live corev1.PodTemplateSpec) bool {
+	given := rendered.DeepCopy()
+	for _, of := range []struct{ to, from []corev1.Container }{
+		{given.Spec.InitContainers, live.Spec.InitContainers},
+		{given.Spec.Containers, live.Spec.Containers},
+	} {
+		for i := range of.to {
+			j := slices.IndexFunc(of.from, func(c corev1.Container) bool { return c.Name == of.to[i].Name })
+			if j >= 0 {
+				of.to[i].Image = of.from[j].Image
+			}
+		}
+	}
+	return Matches(*given, live)
 }
 
 // withoutRestart is the template without the annotation restartedAt.

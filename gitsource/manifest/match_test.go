@@ -91,6 +91,33 @@ func TestATemplateMatchesWhatTheAPIServerMadeOfIt(t *testing.T) {
 	}
 }
 
+func TestATemplateWithOtherImagesMatchesButForThem(t *testing.T) {
+	cases := map[string]struct {
+		reason   string
+		rendered string
+		want     bool
+	}{
+		"another image": {
+			reason:   "kubectl set image and image updaters change no more.",
+			rendered: `{spec: {containers: [{name: cart, image: "acme/cart:6"}]}}`,
+			want:     true,
+		},
+		"another argument": {
+			reason:   "That is another commit's.",
+			rendered: `{spec: {containers: [{name: cart, image: "acme/cart:6", args: [serve]}]}}`,
+		},
+		"another container": {
+			reason:   "An image is given to a container by its name.",
+			rendered: `{spec: {containers: [{name: till, image: "acme/cart:7"}]}}`,
+		},
+	}
+	for name, tc := range cases {
+		if got := manifest.MatchesButImages(template(t, tc.rendered), template(t, live)); got != tc.want {
+			t.Errorf("%s: got %v, want %v: %s", name, got, tc.want, tc.reason)
+		}
+	}
+}
+
 func TestATemplateMatchesItself(t *testing.T) {
 	if p := template(t, live); !manifest.Matches(p, p) {
 		t.Error("it does not")

@@ -201,7 +201,7 @@ func (d *discovery) elsewhere() ([]*File, error) {
 	}
 	for _, dir := range dirs {
 		name := path.Join(dir, FileName)
-		data, err := other.raw(name)
+		data, err := other.lifecycle(name)
 		if other.failed != nil {
 			return nil, other.failed
 		}

@@ -196,6 +196,9 @@ func notText(file string, data []byte) (Position, string) {
 	if len(data) > MaxFileBytes {
 		return startOf(file), fmt.Sprintf("the file has %d bytes, and %d are the limit: split it", len(data), MaxFileBytes)
 	}
+	if isLFSPointer(data) {
+		return startOf(file), lfsPointer
+	}
 	for i := 0; i < len(data); {
 		r, size := utf8.DecodeRune(data[i:])
 		switch {

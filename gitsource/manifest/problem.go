@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Severity says whether a problem keeps an object from being used.
@@ -42,7 +44,7 @@ func (p Problem) String() string {
 	if p.Severity == Warning {
 		message = "warning: " + message
 	}
-	return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Column, message)
+	return fmt.Sprintf("%s:%d:%d: %s", Plain(p.File), p.Line, p.Column, message)
 }
 
 // Problems are all problems of a file, a render or a repository, sorted by
@@ -96,10 +98,30 @@ type Position struct {
 }
 
 // String is file:line:column.
-func (p Position) String() string { return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column) }
+func (p Position) String() string { return fmt.Sprintf("%s:%d:%d", Plain(p.File), p.Line, p.Column) }
 
 // startOf is the place that stands for a whole file.
 func startOf(file string) Position { return Position{File: file, Line: 1, Column: 1} }
 
 // oneLine folds white space, so that a message fits a commit status and a log.
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+func oneLine(s string) string { return Plain(strings.Join(strings.Fields(s), " ")) }
+
+// Plain is text from a repository, such as a path, in which whatever would not be seen as it
+// is, as line breaks and the codes that terminals act on, is escaped as in a Go string.
+func Plain(s string) string {
+	if !strings.ContainsFunc(s, hidden) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if hidden(r) {
+			quoted := strconv.QuoteRune(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func hidden(r rune) bool { return !unicode.IsPrint(r) }

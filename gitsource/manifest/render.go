@@ -19,6 +19,9 @@ import (
 type Rendered struct {
 	// Workloads are sorted by namespace, kind and name.
 	Workloads []Workload
+	// Releases are the HelmReleases, sorted by namespace and name, but for those that are
+	// released to another cluster.
+	Releases []Release
 	// Inputs are the paths that the result depends on, sorted: files that were
 	// read, paths that were looked for and are not there, and, with a slash at
 	// the end ("./" for the root), folders whose list of files matters. As long
@@ -58,7 +61,11 @@ func Render(ctx context.Context, fsys fs.FS, dir string, limits Limits) (*Render
 // rendered is Render with what is left of the tree's context. The tree must not
 // be used again: a kustomize that was given up may still be at it.
 func (t *tree) rendered(dir string) (*Rendered, error) {
-	workloads, err := t.render(dir)
+	found, err := t.render(dir)
+	var releases []Release
+	if err == nil {
+		releases, err = t.released(found)
+	}
 	switch {
 	case t.ctx.Err() != nil:
 		return nil, fmt.Errorf("rendering %s: %w", dir, t.ctx.Err())
@@ -72,7 +79,7 @@ func (t *tree) rendered(dir string) (*Rendered, error) {
 	if err != nil {
 		return r, asProblems(err)
 	}
-	r.Workloads = workloads
+	r.Workloads, r.Releases = found.workloads, releases
 	return r, nil
 }
 
@@ -89,7 +96,7 @@ func asProblems(err error) error {
 	return err
 }
 
-func (t *tree) render(dir string) ([]Workload, error) {
+func (t *tree) render(dir string) (*objects, error) {
 	if !fs.ValidPath(dir) {
 		return nil, refuse(dir, "leads out of the repository")
 	}
@@ -104,20 +111,23 @@ func (t *tree) render(dir string) ([]Workload, error) {
 	if err != nil {
 		return nil, err
 	}
-	var found []Workload
+	var found *objects
 	if k != nil {
 		found, err = t.kustomized(dir, k)
 	} else {
 		found, err = t.plain(dir)
 	}
-	sortWorkloads(found)
-	return found, err
+	if err != nil {
+		return nil, err
+	}
+	sortWorkloads(found.workloads)
+	return found, nil
 }
 
-// kustomized are the workloads of a folder with a kustomization.
-func (t *tree) kustomized(dir string, k *kustomization) ([]Workload, error) {
+// kustomized is what a folder with a kustomization renders to.
+func (t *tree) kustomized(dir string, k *kustomization) (*objects, error) {
 	view := &kustomizeFS{tree: t}
-	objects, err := kustomize(t.ctx, t.limits.Time, view, dir)
+	built, err := kustomize(t.ctx, t.limits.Time, view, dir)
 	var problems Problems
 	switch {
 	case t.ctx.Err() != nil:
@@ -130,11 +140,11 @@ func (t *tree) kustomized(dir string, k *kustomization) ([]Workload, error) {
 		problems.add(startOf(k.file), "kustomize: %s", explain(err))
 		return nil, problems
 	}
-	var found []Workload
-	for _, o := range objects.Resources() {
+	found := &objects{}
+	for _, o := range built.Resources() {
 		data, err := o.MarshalJSON()
 		if err == nil {
-			found, err = collect(found, data)
+			err = found.collect(data)
 		}
 		if err != nil {
 			problems.add(startOf(k.file), "%s %q: %s", o.GetKind(), o.GetName(), decodeError(err))
@@ -146,34 +156,39 @@ func (t *tree) kustomized(dir string, k *kustomization) ([]Workload, error) {
 	return found, nil
 }
 
-// plain are the workloads of a folder without a kustomization.
-func (t *tree) plain(dir string) ([]Workload, error) {
+// plain is what a folder without a kustomization holds.
+func (t *tree) plain(dir string) (*objects, error) {
 	names, err := t.manifests(dir)
 	if err != nil {
 		return nil, err
 	}
 	var (
-		found    []Workload
+		found    objects
 		problems Problems
 	)
 	for _, name := range names {
-		more, err := t.manifest(name)
+		var more objects
+		err := t.manifest(name, &more)
 		var own Problems
 		if err = asProblems(err); err != nil && !errors.As(err, &own) {
 			return nil, err
 		}
-		problems = append(problems, own...)
-		for _, w := range more {
-			if slices.ContainsFunc(found, w.same) {
+		if problems = append(problems, own...); len(own) > 0 {
+			continue
+		}
+		for _, w := range more.workloads {
+			if slices.ContainsFunc(found.workloads, w.same) {
 				problems.add(startOf(name), "%s %q is in this folder twice: keep one", w.Kind, w.Name)
 			}
-			found = append(found, w)
+			found.workloads = append(found.workloads, w)
 		}
+		found.releases = append(found.releases, more.releases...)
+		found.values = append(found.values, more.values...)
 	}
 	if len(problems) > 0 {
 		return nil, problems.sorted()
 	}
-	return found, nil
+	return &found, nil
 }
 
 // manifests are the files of a folder that can hold objects.
@@ -191,20 +206,19 @@ func (t *tree) manifests(dir string) ([]string, error) {
 	return names, t.prefetch(names...)
 }
 
-// manifest are the workloads in one file.
-func (t *tree) manifest(name string) ([]Workload, error) {
+// manifest adds the objects in one file.
+func (t *tree) manifest(name string, found *objects) error {
 	data, err := t.read(name)
 	if err != nil || !isManifest(data) {
-		return nil, err
+		return err
 	}
 	if err := t.count(name, data); err != nil {
-		return nil, err
+		return err
 	}
-	found, err := documents(data)
-	if err != nil {
-		return nil, unreadable(name, data, err)
+	if err := found.documents(data); err != nil {
+		return unreadable(name, data, err)
 	}
-	return found, nil
+	return nil
 }
 
 // unreadable are the problems of a manifest that cannot be decoded.
@@ -229,18 +243,18 @@ func decodeError(err error) string {
 	return explain(err)
 }
 
-// documents are the workloads among the objects of a text.
-func documents(data []byte) (found []Workload, err error) {
+// documents adds the objects of a text.
+func (found *objects) documents(data []byte) error {
 	for dec := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096); ; {
 		var doc json.RawMessage
 		switch err := dec.Decode(&doc); {
 		case errors.Is(err, io.EOF):
-			return found, nil
+			return nil
 		case err != nil:
-			return nil, err
+			return err
 		}
-		if found, err = collect(found, doc); err != nil {
-			return nil, err
+		if err := found.collect(doc); err != nil {
+			return err
 		}
 	}
 }

@@ -41,6 +41,9 @@ func (s selection) starts() []string {
 	return slices.Compact(all)
 }
 
+// all says whether it is the whole tree.
+func (s selection) all() bool { return slices.Contains(s.patterns, ".") }
+
 // has says whether a folder, or one above it, is named by a pattern.
 func (s selection) has(dir string) bool {
 	return slices.ContainsFunc(s.patterns, func(pattern string) bool {

@@ -134,11 +134,17 @@ func (t *tree) lookUp(name string) (bool, error) {
 		return false, notThere(name)
 	case e.Type()&fs.ModeSymlink != 0:
 		return false, refuse(name, "is a symbolic link, and those are not followed: put the file itself here, or name its real path")
+	case e.Type()&fs.ModeIrregular != 0:
+		return false, refuse(name, "%s", submodule)
 	case !e.IsDir() && !e.Type().IsRegular():
 		return false, refuse(name, "is neither a file nor a folder")
 	}
 	return e.IsDir(), nil
 }
+
+// submodule is what there is to say of one, which a tree of a commit shows as an irregular
+// file.
+const submodule = "is a submodule, and those are not fetched: give the repository that it stands for a GitSource of its own, or put its files here"
 
 func notThere(name string) error {
 	return &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
@@ -147,14 +153,36 @@ func notThere(name string) error {
 // read returns the content of a file that is safe to parse as YAML.
 func (t *tree) read(name string) ([]byte, error) {
 	data, err := t.raw(name)
-	if err == nil && aliasBomb(data) {
+	switch {
+	case err != nil:
+		return nil, err
+	case isLFSPointer(data):
+		return nil, refuse(name, "%s", lfsPointer)
+	case aliasBomb(data):
 		return nil, refuse(name, "YAML aliases in it expand to more than %d values: write it plainly", maxValues)
 	}
-	return data, err
+	return data, nil
 }
 
+// lfsPointer is what there is to say of a file that Git LFS keeps elsewhere.
+const lfsPointer = "is a pointer of Git LFS, whose content is elsewhere and is not fetched: commit the file itself (git lfs untrack, then git add --renormalize)"
+
+// isLFSPointer says whether a file is what Git LFS puts in the place of another
+// (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md#the-pointer).
+func isLFSPointer(data []byte) bool {
+	const most = 1024
+	return len(data) < most && bytes.HasPrefix(data, []byte("version https://git-lfs.github.com/spec/")) &&
+		bytes.Contains(data, []byte("\noid "))
+}
+
+// lifecycle returns the content of a lifecycle.yaml.
+func (t *tree) lifecycle(name string) ([]byte, error) { return t.upTo(name, MaxFileBytes) }
+
 // raw returns the content of a file.
-func (t *tree) raw(name string) ([]byte, error) {
+func (t *tree) raw(name string) ([]byte, error) { return t.upTo(name, t.limits.FileBytes) }
+
+// upTo returns the content of a file that has at most so many bytes.
+func (t *tree) upTo(name string, limit int64) ([]byte, error) {
 	dir, err := t.isDir(name)
 	if err != nil {
 		return nil, err
@@ -166,28 +194,42 @@ func (t *tree) raw(name string) ([]byte, error) {
 	if t.reads > t.limits.Reads {
 		return nil, refuse(name, "more than %d files are read: name fewer", t.limits.Reads)
 	}
-	data, err := t.content(name)
+	data, size, err := t.content(name, limit)
 	if err != nil {
 		return nil, t.fail(err)
 	}
 	t.bytes += int64(len(data))
 	switch {
-	case int64(len(data)) > t.limits.FileBytes:
-		return nil, refuse(name, "the file is larger than %d bytes, which is the limit", t.limits.FileBytes)
+	case size > limit:
+		return nil, refuse(name, "the file has %d bytes, and %d are the limit: split it", size, limit)
+	case size < 0:
+		return nil, refuse(name, "the file has more than %d bytes, which is the limit: split it", limit)
 	case t.bytes > t.limits.TotalBytes:
 		return nil, refuse(name, "more than %d bytes are read in all, which is the limit", t.limits.TotalBytes)
 	}
 	return data, nil
 }
 
-// content reads one byte more than the limit at most.
-func (t *tree) content(name string) (data []byte, err error) {
+// unknown is the size of a file that is too large in any case.
+const unknown = -1
+
+// content reads one byte more than the limit at most, and tells how many there are.
+func (t *tree) content(name string, limit int64) (data []byte, size int64, err error) {
 	f, err := t.fsys.Open(name)
+	var large interface{ TooLarge() (size, limit int64) }
+	if errors.As(err, &large) { // of a file system that has limits of its own
+		size, _ := large.TooLarge()
+		return nil, cmp.Or(size, unknown), nil
+	}
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	return io.ReadAll(io.LimitReader(f, t.limits.FileBytes+1))
+	if info, err := f.Stat(); err == nil {
+		size = info.Size()
+	}
+	data, err = io.ReadAll(io.LimitReader(f, limit+1))
+	return data, max(size, int64(len(data))), err
 }
 
 // count adds the objects in a manifest to those that were read before.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -102,37 +103,59 @@ func workloadOf(id identity, data []byte) (w Workload, ok bool, err error) {
 	return w, true, err
 }
 
-// collect adds the workloads among objects, those in a List as well.
-func collect(found []Workload, data []byte) ([]Workload, error) {
+// objects are those that matter of what a folder renders to.
+type objects struct {
+	workloads []Workload
+	releases  []helmRelease
+	values    []valueSource
+}
+
+// collect adds those that matter among objects, those in a List as well.
+func (found *objects) collect(data []byte) error {
 	var id identity
 	if err := json.Unmarshal(data, &id); err != nil {
-		return found, nil //nolint:nilerr // what has no kind and name is no object
+		return nil //nolint:nilerr // what has no kind and name is no object
 	}
-	if id.APIVersion == "v1" && id.Kind == "List" {
-		var list struct {
-			Items []json.RawMessage `json:"items"`
+	if id.APIVersion != "v1" || id.Kind != "List" {
+		return found.add(id, data)
+	}
+	var list struct {
+		Items []json.RawMessage `json:"items"`
+	}
+	if err := json.Unmarshal(data, &list); err != nil {
+		return fmt.Errorf("List: %w", err)
+	}
+	for _, item := range list.Items {
+		if err := found.collect(item); err != nil {
+			return err
 		}
-		if err := json.Unmarshal(data, &list); err != nil {
-			return found, fmt.Errorf("List: %w", err)
+	}
+	return nil
+}
+
+// add adds an object, if it is one that matters.
+func (found *objects) add(id identity, data []byte) error {
+	switch {
+	case id.APIVersion == "v1" && (id.Kind == "ConfigMap" || id.Kind == "Secret"):
+		found.values = append(found.values, valueSource{id.Kind, id.Metadata.Name, data})
+		return nil
+	case strings.HasPrefix(id.APIVersion, helmGroup) && id.Kind == "HelmRelease":
+		hr, ok, err := helmReleaseOf(id, data)
+		if ok && err == nil {
+			found.releases = append(found.releases, hr)
 		}
-		for _, item := range list.Items {
-			var err error
-			if found, err = collect(found, item); err != nil {
-				return found, err
-			}
-		}
-		return found, nil
+		return err
 	}
 	w, ok, err := workloadOf(id, data)
 	switch {
 	case err != nil:
-		return found, err
+		return err
 	case ok && w.Name == "":
-		return found, fmt.Errorf("%s without a name: metadata.name is required", w.Kind)
+		return fmt.Errorf("%s without a name: metadata.name is required", w.Kind)
 	case ok:
-		found = append(found, w)
+		found.workloads = append(found.workloads, w)
 	}
-	return found, nil
+	return nil
 }
 
 // isManifest says whether a text can hold objects at all, so that other files

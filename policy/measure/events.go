@@ -34,6 +34,15 @@ func SampleStep(window time.Duration) time.Duration {
 	return max(wholeSeconds(window/samplesPerWindow), finestStep)
 }
 
+// sampled is a window as it is asked for by samples: of whole steps, so that the newest
+// sample is that of its end. What is less than a step at its begin is left out, and a
+// window that is shorter than a step is one of its own.
+func sampled(q metric.Query, window time.Duration) metric.Query {
+	q.Step = min(SampleStep(window), window)
+	q.Window = window.Truncate(q.Step)
+	return q
+}
+
 // ratioEvents plans to count the events of a ratio over a window that ends now.
 func (p *plan) ratioEvents(s v1alpha1.SLO, window time.Duration) func() slo.Count {
 	part, query, of := someOf(s.Ratio)
@@ -93,7 +102,7 @@ func (p *plan) counted(s v1alpha1.SLO, part, query string, window time.Duration)
 	text, form, err := p.render(query, s.Ratio.Counter, window)
 	q := metric.Query{Expr: text, At: p.subject.Now}
 	if form != inWindow {
-		q.Window, q.Step = window, SampleStep(window)
+		q = sampled(q, window)
 	}
 	record := Record{For: SLO, Name: s.Name, Part: part, Provider: s.Ratio.Provider.Name}
 	return counted{p.add(record, q, err), form}
@@ -143,7 +152,7 @@ func (c counted) events() (float64, error) {
 
 // thresholdSamples plans to count the samples of a value over a window that ends now.
 func (p *plan) thresholdSamples(s v1alpha1.SLO, window time.Duration) func() slo.Count {
-	q := p.value(s, metric.Query{At: p.subject.Now, Window: window, Step: SampleStep(window)})
+	q := p.value(s, sampled(metric.Query{At: p.subject.Now}, window))
 	return func() slo.Count {
 		if q.err != nil {
 			return slo.NoCount(missing(partValue, q.err))

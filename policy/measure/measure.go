@@ -63,6 +63,9 @@ type Subject struct {
 	// Now is the instant that is asked about, in whole seconds: what is below is
 	// cut off.
 	Now time.Time
+	// RolloutStarted is when the rollout began, since when is counted what it burned
+	// of the error budgets. Without it that is not known.
+	RolloutStarted time.Time
 	// RolloutFinished is when the rollout was complete, where the windows since
 	// then begin. Without it they have no data.
 	RolloutFinished time.Time
@@ -141,6 +144,7 @@ type Record struct {
 // returns.
 func All(ctx context.Context, subject Subject, sources Sources) Measured {
 	subject.Now = subject.Now.Truncate(time.Second)
+	subject.RolloutStarted = subject.RolloutStarted.Truncate(time.Second)
 	subject.RolloutFinished = subject.RolloutFinished.Truncate(time.Second)
 	p := &plan{subject: subject}
 	metrics, baselines := p.metrics(), p.baselines()

@@ -19,7 +19,24 @@ type objective struct {
 	span     span
 	windows  []time.Duration
 	unknown  error
-	count    func() (whole slo.Count, windows map[time.Duration]slo.Count)
+	count    func() counts
+}
+
+// counts are what was counted of an objective: over its window, over those of the
+// burn rates, and since the rollout began.
+type counts struct {
+	whole   slo.Count
+	windows map[time.Duration]slo.Count
+	since   *slo.Count // nil where no rollout began
+}
+
+// state is that of the objective, as it was counted.
+func (c counts) state(o *objective) slo.State {
+	s := slo.Of(o.fraction, o.span.budget, c.whole, c.windows)
+	if c.since == nil {
+		return s
+	}
+	return s.WithBurned(*c.since)
 }
 
 // A span is the time that an error budget is counted over, up to now.
@@ -34,6 +51,9 @@ type span struct {
 
 // length is the time up to now, in whole seconds, one at least.
 func (s span) length() time.Duration { return max(s.now.Sub(s.from), time.Second) }
+
+// since is how much of the span there has been since an instant.
+func (s span) since(at time.Time) time.Duration { return min(s.now.Sub(at), s.length()) }
 
 // objectives plans the questions for all SLOs.
 func (p *plan) objectives() []*objective {
@@ -95,24 +115,41 @@ func (p *plan) plan(o *objective) error {
 	}
 }
 
-// planEvents plans to count events, or samples, over the window and those of the burn
-// rates.
+// planEvents plans to count events, or samples, over the window, those of the burn
+// rates, and since the rollout began. Windows of one length are asked about once.
 func (p *plan) planEvents(o *objective) {
-	whole := p.events(o.spec, o.span.length())
-	windows := make(map[time.Duration]func() slo.Count, len(o.windows))
-	for _, window := range o.windows {
-		if window == o.span.length() {
-			windows[window] = whole
-			continue
+	planned := map[time.Duration]func() slo.Count{}
+	over := func(window time.Duration) func() slo.Count {
+		if planned[window] == nil {
+			planned[window] = p.events(o.spec, window)
 		}
-		windows[window] = p.events(o.spec, window)
+		return planned[window]
 	}
-	o.count = func() (slo.Count, map[time.Duration]slo.Count) {
-		counts := make(map[time.Duration]slo.Count, len(windows))
-		for window, count := range windows {
-			counts[window] = count()
+	whole := over(o.span.length())
+	for _, window := range o.windows {
+		over(window)
+	}
+	since := p.sinceRollout(func(began time.Time) func() slo.Count { return over(o.span.since(began)) })
+	o.count = func() counts {
+		c := counts{whole: whole(), windows: make(map[time.Duration]slo.Count, len(o.windows)), since: since()}
+		for _, window := range o.windows {
+			c.windows[window] = planned[window]()
 		}
-		return whole(), counts
+		return c
+	}
+}
+
+// sinceRollout plans to count what there was since the rollout began, by plan, where
+// it did.
+func (p *plan) sinceRollout(plan func(began time.Time) func() slo.Count) func() *slo.Count {
+	switch began := p.subject.RolloutStarted; {
+	case began.IsZero():
+		return func() *slo.Count { return nil }
+	case !began.Before(p.subject.Now):
+		return func() *slo.Count { return new(slo.NoCount("the rollout began only now")) }
+	default:
+		count := plan(began)
+		return func() *slo.Count { return new(count()) }
 	}
 }
 
@@ -141,8 +178,7 @@ func (o *objective) state(above map[string]slo.State) slo.State {
 	case o.spec.Composite != nil:
 		return o.composite(above)
 	default:
-		whole, windows := o.count()
-		return slo.Of(o.fraction, o.span.budget, whole, windows)
+		return o.count().state(o)
 	}
 }
 

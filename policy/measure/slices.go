@@ -45,6 +45,11 @@ func (g grid) end() time.Time { return g.from.Add(g.length()) }
 
 func (g grid) length() time.Duration { return time.Duration(g.n) * g.slice }
 
+// within is how many of the slices begin at that instant or later.
+func (g grid) within(from time.Time) int {
+	return min(int(max(g.end().Sub(from), 0)/g.slice), g.whole)
+}
+
 // index is that of the slice that a sample belongs to: the one that ends with it. It
 // is -1 for a sample at the begin of the first.
 func (g grid) index(at time.Time) int {
@@ -75,22 +80,26 @@ func (p *plan) planSlices(o *objective) error {
 	case g.n > maxSlices:
 		return fmt.Errorf("%d slices of %s are more than %d: take longer ones", g.n, slo.Notation(slice), maxSlices)
 	}
-	all := float64(o.span.whole / slice) // of a calendar's window
+	period := float64(o.span.whole / slice) // slices of a calendar's window
 	if o.span.whole > 0 {
 		o.span.budget = o.span.whole
 	}
 	slices := p.slices(o.spec, g)
-	o.count = func() (slo.Count, map[time.Duration]slo.Count) {
-		counts := slices()
-		whole := slo.Slices(counts[g.n-g.whole:], target)
-		if all > 0 {
-			whole = whole.OfAll(all)
+	var all []slo.Count
+	over := func(n int) slo.Count { return slo.Slices(all[g.n-n:], target) }
+	since := p.sinceRollout(func(began time.Time) func() slo.Count {
+		return func() slo.Count { return over(g.within(began)) }
+	})
+	o.count = func() counts {
+		all = slices()
+		c := counts{whole: over(g.whole), windows: make(map[time.Duration]slo.Count, len(o.windows)), since: since()}
+		if period > 0 {
+			c.whole = c.whole.OfAll(period)
 		}
-		windows := make(map[time.Duration]slo.Count, len(o.windows))
 		for _, window := range o.windows {
-			windows[window] = slo.Slices(counts[g.n-int(window/slice):], target)
+			c.windows[window] = over(int(window / slice))
 		}
-		return whole, windows
+		return c
 	}
 	return nil
 }

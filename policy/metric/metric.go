@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/keptn/gitops/outbound"
 )
 
 // A Querier answers queries to one provider.
@@ -129,7 +131,7 @@ var (
 	ErrUnreachable = errors.New("unreachable")
 	// ErrForbiddenAddress is a server at an address that the administrator does
 	// not allow.
-	ErrForbiddenAddress = errors.New("forbidden address")
+	ErrForbiddenAddress = outbound.ErrForbidden
 	// ErrBadResponse is an answer that is not one of the provider's API: often
 	// the URL is that of something else.
 	ErrBadResponse = errors.New("unexpected answer")

@@ -19,8 +19,8 @@ type Part struct {
 }
 
 // Composite joins objectives by what each has used of its own error budget: the
-// budget that remains, and the burn rate, are the means of the parts' by their
-// weights. A weight thus multiplies a part's burn, as in OpenSLO
+// budget that remains, what of it was burned since the rollout began, and the burn
+// rate, are the means of the parts' by their weights. A weight thus multiplies a part's burn, as in OpenSLO
 // (https://github.com/OpenSLO/OpenSLO#objectives). ErrorRatio is the one at which an
 // objective of its own would have used as much. Where a part has no data, the
 // composite has none.
@@ -49,7 +49,24 @@ func Composite(objective float64, period time.Duration, windows []time.Duration,
 		s.BudgetRemaining += part.Weight * part.State.BudgetRemaining / total
 	}
 	s.ErrorRatio = (1 - s.BudgetRemaining) * s.Budget()
+	s.Burned, s.MissingBurned = weighedBurned(parts, total)
 	return s
+}
+
+// weighedBurned is the mean of what the parts have burned since the rollout began, or
+// why there is none.
+func weighedBurned(parts []Part, total float64) (burned *float64, missing string) {
+	sum := 0.0
+	for _, part := range parts {
+		switch {
+		case part.State.MissingBurned != "":
+			return nil, fmt.Sprintf("slo %q: %s", part.Name, part.State.MissingBurned)
+		case part.State.Burned == nil:
+			return nil, ""
+		}
+		sum += part.Weight * *part.State.Burned / total
+	}
+	return &sum, ""
 }
 
 // weighedBurn is the sum of the parts' burn rates over a window by their weights.

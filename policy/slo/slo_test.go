@@ -156,6 +156,70 @@ func TestACompositeWeighsWhatItsPartsHaveUsed(t *testing.T) {
 	}
 }
 
+func TestARolloutBurnsItsPartOfTheBudget(t *testing.T) {
+	month := slo.Of(0.999, 30*day, slo.BadOf(500, 1_000_000), nil) // of which 1,000 may fail
+	cases := map[string]struct {
+		reason  string
+		state   slo.State
+		since   slo.Count
+		burned  float64
+		missing string
+	}{
+		"Part":       {"31 of 1,000, however many there were since.", month, slo.BadOf(31, 60), 0.031, ""},
+		"None":       {"Nothing failed.", month, slo.BadOf(0, 6000), 0, ""},
+		"Quiet":      {"Nothing happened: that burns nothing.", month, slo.BadOf(0, 0), 0, ""},
+		"Everything": {"A rollout can burn more than there is.", month, slo.BadOf(2500, 2500), 2.5, ""},
+		"FirstEvent": {"Where nothing ever happened nothing is burned.", slo.Of(0.99, day, slo.BadOf(0, 0), nil), slo.BadOf(0, 0), 0, ""},
+		"Unequal":    {"The queries do not count the same.", slo.Of(0.99, day, slo.BadOf(0, 0), nil), slo.BadOf(1, 1), 0, "1 events failed, and over the whole window there are none"},
+		"Down":       {"It could not be counted.", month, slo.NoCount("unreachable"), 0, "unreachable"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got := tc.state.WithBurned(tc.since)
+			if known := got.Burned != nil; known != (tc.missing == "") || known && !near(*got.Burned, tc.burned) || !strings.HasPrefix(got.MissingBurned, tc.missing) {
+				t.Errorf("%s: burned %v, missing %q; want %v, %q", tc.reason, got.Burned, got.MissingBurned, tc.burned, tc.missing)
+			}
+			got.Burned, got.MissingBurned = nil, ""
+			if diff := cmp.Diff(tc.state, got); diff != "" {
+				t.Errorf("%s: the rest of the state is another: %s", tc.reason, diff)
+			}
+		})
+	}
+	unknown := slo.Unknown(0.99, day, nil, "down")
+	if diff := cmp.Diff(unknown, unknown.WithBurned(slo.BadOf(1, 1))); diff != "" {
+		t.Errorf("without the budget: %s", diff)
+	}
+}
+
+// TestWhatIsBurnedBeforeAndSinceARolloutIsAllThatWasUsed: budgets are neither lost nor
+// counted twice.
+func TestWhatIsBurnedBeforeAndSinceARolloutIsAllThatWasUsed(t *testing.T) {
+	check(t, func(e events) bool {
+		before, since, all := e.counts()
+		s := slo.Of(0.995, 30*day, all, nil)
+		return near(*s.WithBurned(before).Burned+*s.WithBurned(since).Burned, 1-s.BudgetRemaining)
+	})
+}
+
+func TestACompositeBurnsWhatItsPartsDo(t *testing.T) {
+	of := func(name string, weight, bad float64) slo.Part {
+		return slo.Part{Name: name, Weight: weight, State: slo.Of(0.99, day, slo.BadOf(0, 1000), nil).WithBurned(slo.BadOf(bad, 100))}
+	}
+	got := slo.Composite(0.995, 28*day, nil, []slo.Part{of("half", 1, 5), of("none", 3, 0)})
+	if got.Burned == nil || !near(*got.Burned, 0.5/4) || got.MissingBurned != "" {
+		t.Errorf("burned %v (%s), want an eighth", got.Burned, got.MissingBurned)
+	}
+	down := of("down", 1, 0)
+	down.State = slo.Of(0.99, day, slo.BadOf(0, 1000), nil).WithBurned(slo.NoCount("unreachable"))
+	if got = slo.Composite(0.995, day, nil, []slo.Part{of("half", 1, 5), down}); got.Burned != nil || got.MissingBurned != `slo "down": unreachable` || got.Missing != "" {
+		t.Errorf("without a part's: %+v", got)
+	}
+	down.State.MissingBurned = ""
+	if got = slo.Composite(0.995, day, nil, []slo.Part{down, of("half", 1, 5)}); got.Burned != nil || got.MissingBurned != "" {
+		t.Errorf("without a rollout: %+v", got)
+	}
+}
+
 func TestAnObjectiveInPercentShowsNoRounding(t *testing.T) {
 	for percent, want := range map[float64][2]float64{99.9: {0.999, 0.001}, 99.95: {0.9995, 0.0005}, 90: {0.9, 0.1}, 99.9999: {0.999999, 0.000001}} {
 		objective := slo.Fraction(percent)

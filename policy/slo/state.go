@@ -12,6 +12,7 @@
 package slo
 
 import (
+	"fmt"
 	"math"
 	"time"
 )
@@ -36,6 +37,13 @@ type State struct {
 	// over it as a multiple of the error budget. At 1 the budget lasts exactly for
 	// Period.
 	Burn map[time.Duration]float64
+	// Burned is the fraction of the error budget that was used up since the rollout
+	// began: what failed since then, of all that may fail over Period. It is nil
+	// where that is not known.
+	Burned *float64
+	// MissingBurned says why Burned is not known. It is empty where it is, where
+	// Missing says why, and where nobody asked.
+	MissingBurned string
 	// Missing says why there is no data over Period; then Good, Total, ErrorRatio
 	// and BudgetRemaining are 0. It is empty where there is data.
 	Missing string
@@ -54,6 +62,26 @@ func Of(objective float64, period time.Duration, whole Count, windows map[time.D
 	if whole.Missing == "" {
 		s.Good, s.Total, s.ErrorRatio = whole.Good, whole.Total, whole.ErrorRatio()
 		s.BudgetRemaining = 1 - s.ErrorRatio/s.Budget()
+	}
+	return s
+}
+
+// WithBurned is the state with what was counted since the rollout began, within the
+// window of the SLO, set against the whole budget: of 1,000,000 events in 30 days, of
+// which 1,000 may fail, 31 that failed in ten minutes are 3.1% of the budget. It is
+// the rollout's part of 1 - BudgetRemaining.
+func (s State) WithBurned(since Count) State {
+	failed, allowed := since.Total-since.Good, s.Budget()*s.Total
+	switch {
+	case s.Missing != "":
+	case since.Missing != "":
+		s.MissingBurned = since.Missing
+	case failed == 0:
+		s.Burned = new(0.0)
+	case allowed == 0:
+		s.MissingBurned = fmt.Sprintf("%v events failed, and over the whole window there are none: the queries have to count the same events", failed)
+	default:
+		s.Burned = new(failed / allowed)
 	}
 	return s
 }

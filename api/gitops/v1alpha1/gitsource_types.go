@@ -20,7 +20,8 @@ const (
 	// FileAnnotation is the file that the object was read from.
 	FileAnnotation = "gitops.keptn.sh/file"
 	// AllowFromAnnotation on a namespace lists, separated by commas, the other
-	// namespaces whose GitSources may govern its workloads.
+	// namespaces whose GitSources may govern its workloads; on a GitRepository of
+	// Flux or an Application of Argo CD those whose GitSources may borrow from it.
 	AllowFromAnnotation = "gitops.keptn.sh/allow-from"
 )
 
@@ -48,8 +49,14 @@ const (
 	UnmatchedReason = "Unmatched"
 	// InvalidPolicyReason: a policy does not compile.
 	InvalidPolicyReason = "InvalidPolicy"
-	// AccessDeniedReason: the GitSource may not govern a namespace.
+	// AccessDeniedReason: the GitSource may not govern a namespace, or not borrow from
+	// an object of another one.
 	AccessDeniedReason = "AccessDenied"
+	// SourceNotFoundReason: there is no object to borrow the repository from.
+	SourceNotFoundReason = "SourceNotFound"
+	// InvalidSourceReason: the object to borrow from lends no repository, or more than
+	// one.
+	InvalidSourceReason = "InvalidSource"
 	// NoWorkloadsReason: the folder renders to no workload.
 	NoWorkloadsReason = "NoWorkloads"
 	// NoCredentialsReason: there is no token to report with.
@@ -58,29 +65,70 @@ const (
 	ForgeFailedReason = "ForgeFailed"
 )
 
-// Provider is the kind of server that hosts a repository.
-//
-// +kubebuilder:validation:Enum=generic;gitea
-type Provider string
-
-// Providers.
+// Kinds of objects that a GitSource may borrow its repository from.
 const (
-	// GenericProvider is any Git server: verdicts are kept as Git notes.
-	GenericProvider Provider = "generic"
-	// GiteaProvider is Gitea or Forgejo.
-	GiteaProvider Provider = "gitea"
+	// GitRepositoryKind is Flux's, in source.toolkit.fluxcd.io.
+	GitRepositoryKind = "GitRepository"
+	// ApplicationKind is Argo CD's, in argoproj.io.
+	ApplicationKind = "Application"
 )
 
-// GitSourceSpec is one repository, watched as one environment.
-type GitSourceSpec struct {
-	// URL of the repository: https, http, ssh, or file.
+// SourceReference names an object of Flux or Argo CD that says which repository is
+// watched. What the GitSource says itself goes before what it borrows.
+//
+// +kubebuilder:validation:XValidation:rule="self.kind == 'Application' || !has(self.sourceName) && !has(self.sourcePosition)",message="sourceName and sourcePosition are for an Application, which may have several sources"
+// +kubebuilder:validation:XValidation:rule="!has(self.sourceName) || !has(self.sourcePosition)",message="give sourceName or sourcePosition, not both"
+type SourceReference struct {
+	// Kind of the object: GitRepository of Flux, or Application of Argo CD.
 	// +required
+	// +kubebuilder:validation:Enum=GitRepository;Application
+	Kind string `json:"kind"`
+
+	// Name of the object.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// Namespace of the object. Default: that of the GitSource. An object of another
+	// one has to agree by the annotation gitops.keptn.sh/allow-from, and lends no
+	// Secret.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace,omitempty"`
+
+	// SourceName names one of several sources of an Application, by its name or ref.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	SourceName string `json:"sourceName,omitempty"`
+
+	// SourcePosition names one of several sources of an Application by its place in
+	// the list, the first being 1.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	SourcePosition int32 `json:"sourcePosition,omitempty"`
+}
+
+// GitSourceSpec is one repository, watched as one environment.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.url) != has(self.sourceRef)",message="give the repository by url or by sourceRef, by exactly one of them"
+// +kubebuilder:validation:XValidation:rule="!has(self.verify) || !has(self.verify.mode) || self.verify.mode == 'HEAD' || (has(self.ref) ? !has(self.ref.commit) && (has(self.ref.name) ? self.ref.name.startsWith('refs/tags/') : has(self.ref.semver) || has(self.ref.tag)) : has(self.sourceRef))",message="verify.mode Tag and TagAndHEAD need a tag to be watched: give ref.tag, ref.semver, or ref.name with refs/tags/…, and no ref.commit"
+type GitSourceSpec struct {
+	// URL of the repository: https, http, ssh, or where the administrator allows it file.
+	// +optional
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(https?|ssh|file)://.+') || self.matches('^[^@/]+@[^:/]+:.+')",message="url has to be https://…, http://…, ssh://…, file://… or user@host:path"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^https?://[^/]*@')",message="url must not hold credentials: put them in a Secret and name it in secretRef"
-	URL string `json:"url"`
+	URL string `json:"url,omitempty"`
 
-	// Ref that is watched. Default: the remote's HEAD.
+	// SourceRef names an object of Flux or Argo CD that lends its URL, its reference,
+	// its path where there are no paths, and within the namespace its Secret.
+	// +optional
+	SourceRef *SourceReference `json:"sourceRef,omitempty"`
+
+	// Ref that is watched. Default: that of sourceRef, else the remote's HEAD.
 	// +optional
 	Ref *GitRef `json:"ref,omitempty"`
 
@@ -103,9 +151,16 @@ type GitSourceSpec struct {
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
 
 	// SecretRef names a Secret with Flux's Git keys: username and password,
-	// bearerToken, identity and known_hosts, ca.crt.
+	// bearerToken, identity and known_hosts, ca.crt, or those of a GitHub App. Default:
+	// that of a GitRepository in sourceRef, if it is in the same namespace.
 	// +optional
 	SecretRef *meta.LocalObjectReference `json:"secretRef,omitempty"`
+
+	// ProxySecretRef names a Secret with the keys of Flux for a proxy: address, username
+	// and password. Git and the forge's API are reached through it. Default: that of a
+	// GitRepository in sourceRef, if it is in the same namespace, else the controller's.
+	// +optional
+	ProxySecretRef *meta.LocalObjectReference `json:"proxySecretRef,omitempty"`
 
 	// Provider is the kind of server that hosts the repository. Default generic.
 	// +optional
@@ -120,7 +175,7 @@ type GitSourceSpec struct {
 	Environment string `json:"environment"`
 
 	// Paths are the folders, or globs of folders, that deploy this environment.
-	// Default: the whole tree.
+	// Default: the path of an Application in sourceRef, else the whole tree.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=64
@@ -130,6 +185,17 @@ type GitSourceSpec struct {
 	// Statuses says how verdicts are written back.
 	// +optional
 	Statuses *Statuses `json:"statuses,omitempty"`
+
+	// PullRequests says what is done about pull requests into the watched branch. Default:
+	// nothing.
+	// +optional
+	PullRequests *PullRequests `json:"pullRequests,omitempty"`
+
+	// Verify asks for signatures: of a commit that is not signed by a known key nothing is
+	// honoured. Default: that of a GitRepository in sourceRef, if it is in the same
+	// namespace, else none.
+	// +optional
+	Verify *Verification `json:"verify,omitempty"`
 
 	// TargetNamespaces are namespaces other than the GitSource's own whose
 	// workloads it governs. Each has to agree by the annotation
@@ -191,13 +257,16 @@ type GitRef struct {
 
 // Statuses says how verdicts are written back to commits.
 type Statuses struct {
-	// SecretRef names a Secret whose key token is a token of the forge's API.
+	// SecretRef names a Secret whose key token is a token of the forge's API, and whose key
+	// username is the account it belongs to, where the forge asks for it; or for the
+	// provider github one with the keys of a GitHub App. Where spec.secretRef has those it
+	// need not be given.
 	// For the provider generic it holds Git's own keys, as spec.secretRef does,
 	// and defaults to it.
 	// +optional
 	SecretRef *meta.LocalObjectReference `json:"secretRef,omitempty"`
 
-	// APIURL of the forge. Default: derived from spec.url.
+	// APIURL of the forge. Default: derived from the repository's URL.
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^https?://[^@]+$')",message="apiURL has to be an https:// or http:// address without credentials"
@@ -209,6 +278,17 @@ type Statuses struct {
 	// +kubebuilder:validation:Pattern="^[a-zA-Z0-9][a-zA-Z0-9._-]*$"
 	// +kubebuilder:validation:MaxLength=63
 	ContextPrefix string `json:"contextPrefix,omitempty"`
+
+	// Notes keeps verdicts as Git notes as well as at the forge, with the Secret that
+	// the repository is read with, which has to allow to push to refs/notes/keptn. The
+	// provider generic always does. Default false.
+	// +optional
+	Notes bool `json:"notes,omitempty"`
+
+	// Deployments shows deployments to the environment as deployments of the forge, too,
+	// where the provider is github. Default false.
+	// +optional
+	Deployments bool `json:"deployments,omitempty"`
 }
 
 // GitSourceStatus is what the controller knows of a repository.
@@ -217,15 +297,30 @@ type GitSourceStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// Conditions: Ready, Reconciling, Stalled, and Reported.
+	// Conditions: Ready, Reconciling, Stalled, Reported, SourceVerified, and PullRequests.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// ObservedRevision is the newest revision, as main@sha1:<sha>.
+	// URL of the repository, given or borrowed, without user and password.
+	// +optional
+	URL string `json:"url,omitempty"`
+
+	// ObservedRevision is the newest revision of that repository, as main@sha1:<sha>.
 	// +optional
 	ObservedRevision string `json:"observedRevision,omitempty"`
+
+	// ObservedTag is the object name of the annotated tag that leads to it; empty where
+	// none does.
+	// +optional
+	ObservedTag string `json:"observedTag,omitempty"`
+
+	// FetchMode is how much of the repository is fetched, as far as its server allows:
+	// partial, the commits, and of their trees and files those that are read; blobless, all
+	// trees as well; full, everything; local, nothing, since it is on the controller's disk.
+	// +optional
+	FetchMode string `json:"fetchMode,omitempty"`
 
 	// Lifecycles are those that were found in the observed revision.
 	// +optional
@@ -241,6 +336,12 @@ type GitSourceStatus struct {
 	// +optional
 	// +listType=atomic
 	Reported []ReportedStatus `json:"reported,omitempty"`
+
+	// PullRequests are those that are open and were told what was found; the 50 that were
+	// changed last.
+	// +optional
+	// +listType=atomic
+	PullRequests []ToldPullRequest `json:"pullRequests,omitempty"`
 
 	meta.ReconcileRequestStatus `json:",inline"`
 }
@@ -266,7 +367,7 @@ type FoundLifecycle struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=gs,categories=keptn
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63",message="the name of a GitSource is a label of what it reads: it must not be longer than 63 characters"
-// +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.spec.url`
+// +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.status.url`
 // +kubebuilder:printcolumn:name="Environment",type=string,JSONPath=`.spec.environment`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`

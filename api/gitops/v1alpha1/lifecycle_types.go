@@ -166,10 +166,18 @@ type LifecycleStatus struct {
 	// +optional
 	ObservedRevision string `json:"observedRevision,omitempty"`
 
-	// Workloads are those that the commit last looked at renders to.
+	// Workloads are those that the commit last looked at renders to, and those that its
+	// releases have installed.
 	// +optional
 	// +listType=atomic
 	Workloads []WorkloadStatus `json:"workloads,omitempty"`
+
+	// Releases are the HelmReleases of Flux that the commit last looked at renders to.
+	// Their workloads are those that are labelled as installed by them.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1000
+	Releases []ReleaseReference `json:"releases,omitempty"`
 
 	// UnmatchedSince is when the newest pod template was written that no commit
 	// explains.
@@ -187,10 +195,34 @@ type LifecycleStatus struct {
 	// +listType=atomic
 	Commits []AppCommit `json:"commits,omitempty"`
 
+	// RunsCommit is the newest commit, by its full SHA, where what it renders to runs
+	// although it was not rolled out itself: it was there before, as after a revert.
+	// +optional
+	RunsCommit string `json:"runsCommit,omitempty"`
+
 	// Reported is what commits have been told, one entry per commit and context.
 	// +optional
 	// +listType=atomic
 	Reported []ReportedStatus `json:"reported,omitempty"`
+
+	// Deployments are those that the metrics come from, the one that finished last
+	// first: of 90 days, 200 at most.
+	// +optional
+	// +listType=atomic
+	Deployments []Deployment `json:"deployments,omitempty"`
+
+	// DORA are the five metrics of the app in its environment.
+	// +optional
+	DORA *DORAMetrics `json:"dora,omitempty"`
+
+	// Incidents are those that the app had in this environment, newest first: 100 at
+	// most, of which the oldest resolved ones go first. They are written
+	// by whoever takes them in, in the name of keptn-incidents, and by nobody else.
+	// +optional
+	// +listType=map
+	// +listMapKey=id
+	// +kubebuilder:validation:MaxItems=100
+	Incidents []Incident `json:"incidents,omitempty"`
 }
 
 // WorkloadStatus is one workload of the app as it was last seen.
@@ -218,6 +250,14 @@ type WorkloadStatus struct {
 	Commit string `json:"commit,omitempty"`
 }
 
+// ReleaseReference names a HelmRelease.
+type ReleaseReference struct {
+	// Namespace of the HelmRelease.
+	Namespace string `json:"namespace"`
+	// Name of the HelmRelease.
+	Name string `json:"name"`
+}
+
 // DeliveryReference names a KeptnAppVersion.
 type DeliveryReference struct {
 	// Namespace of the KeptnAppVersion.
@@ -241,9 +281,18 @@ type AppCommit struct {
 	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
 	SeenAt metav1.Time `json:"seenAt"`
 
-	// ChangesWorkloads says whether the commit renders another pod template than
-	// its parent, so that a rollout can be expected.
+	// ChangesWorkloads says whether the commit renders another pod template, or another
+	// release, than its parent, so that a rollout can be expected.
 	ChangesWorkloads bool `json:"changesWorkloads"`
+
+	// Unverified says why nothing of the commit is honoured, where it needs a signature.
+	// +optional
+	Unverified string `json:"unverified,omitempty"`
+
+	// VerifiedAt is when the commit came to be unverified, or verified after that.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('0100-01-01T00:00:00Z') && self < timestamp('9900-01-01T00:00:00Z')",message="a time is written as 2026-05-05T05:05:05Z, and its year is from 100 to 9899"
+	VerifiedAt *metav1.Time `json:"verifiedAt,omitempty"`
 }
 
 // ReportedStatus is what one commit was told in one context.
@@ -258,7 +307,7 @@ type ReportedStatus struct {
 	Context string `json:"context"`
 	// State of the status.
 	State string `json:"state"`
-	// Description that was sent.
+	// Description that was sent; of a record that was kept as it is, a digest.
 	// +optional
 	Description string `json:"description,omitempty"`
 	// Time of the fact that was reported.

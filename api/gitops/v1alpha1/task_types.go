@@ -77,14 +77,15 @@ type PullRequest struct {
 
 	// SecretRef names a Secret in the namespace of the GitSource, of those that it
 	// allows, with the credentials for repository in Flux's keys, and the token for
-	// its forge under the key token. Default: the Secrets of the GitSource, which are
-	// only for repositories at the place (scheme, host and port) of its url.
+	// its forge under the key token, or the keys of a GitHub App. Default: the Secrets of
+	// the GitSource, which are only for repositories at the place (scheme, host and port)
+	// of its url.
 	// +optional
 	SecretRef *meta.LocalObjectReference `json:"secretRef,omitempty"`
 
 	// Provider of the next stage's repository. Default: that of the GitSource.
 	// +optional
-	// +kubebuilder:validation:Enum=gitea
+	// +kubebuilder:validation:Enum=github;gitlab;gitea;bitbucket;bitbucketserver;azuredevops
 	Provider string `json:"provider,omitempty"`
 
 	// Title of the pull request. Default: Promote <app> <version> from <environment>.

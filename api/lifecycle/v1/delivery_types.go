@@ -113,8 +113,29 @@ type ItemStatus struct {
 	EndTime metav1.Time `json:"endTime,omitempty"`
 }
 
-// CheckStatuses are one entry per check, by phase.
+// CheckStatuses are how the checks of a delivery stand: the state of each phase that
+// runs some, and one entry per check.
 type CheckStatuses struct {
+	// PreDeploymentStatus is the state of the tasks before the rollout.
+	// +optional
+	// +kubebuilder:default=Pending
+	PreDeploymentStatus KeptnState `json:"preDeploymentStatus,omitempty"`
+
+	// PreDeploymentEvaluationStatus is the state of the evaluations before it.
+	// +optional
+	// +kubebuilder:default=Pending
+	PreDeploymentEvaluationStatus KeptnState `json:"preDeploymentEvaluationStatus,omitempty"`
+
+	// PostDeploymentStatus is the state of the tasks after it.
+	// +optional
+	// +kubebuilder:default=Pending
+	PostDeploymentStatus KeptnState `json:"postDeploymentStatus,omitempty"`
+
+	// PostDeploymentEvaluationStatus is the state of the evaluations after it.
+	// +optional
+	// +kubebuilder:default=Pending
+	PostDeploymentEvaluationStatus KeptnState `json:"postDeploymentEvaluationStatus,omitempty"`
+
 	// PreDeploymentTaskStatus is one entry per task before the rollout.
 	// +optional
 	// +listType=atomic

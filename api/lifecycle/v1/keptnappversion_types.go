@@ -38,15 +38,23 @@ type KeptnWorkloadRef struct {
 
 // Evidence is what tied a rollout to its commit.
 //
-// +kubebuilder:validation:Enum=Content;Annotation
+// +kubebuilder:validation:Enum=Applier;Trailer;Content;Annotation;Image
 type Evidence string
 
 // Kinds of evidence, strongest first.
 const (
+	// EvidenceApplier: who applied the workload, as Flux or Argo CD, says which revision
+	// it applied.
+	EvidenceApplier Evidence = "Applier"
+	// EvidenceTrailer: a commit of another repository that was applied refers to the
+	// commit.
+	EvidenceTrailer Evidence = "Trailer"
 	// EvidenceContent: the commit renders the pod template that runs.
 	EvidenceContent Evidence = "Content"
 	// EvidenceAnnotation: an annotation of the workload names the commit.
 	EvidenceAnnotation Evidence = "Annotation"
+	// EvidenceImage: an image that runs was built from the commit.
+	EvidenceImage Evidence = "Image"
 )
 
 // Commit is the commit that a delivery comes from.
@@ -281,30 +289,10 @@ type WorkloadStatus struct {
 type KeptnAppVersionStatus struct {
 	Delivery `json:",inline"`
 
-	// PreDeploymentStatus is the state of the tasks before the rollout.
-	// +optional
-	// +kubebuilder:default=Pending
-	PreDeploymentStatus KeptnState `json:"preDeploymentStatus,omitempty"`
-
-	// PreDeploymentEvaluationStatus is the state of the evaluations before it.
-	// +optional
-	// +kubebuilder:default=Pending
-	PreDeploymentEvaluationStatus KeptnState `json:"preDeploymentEvaluationStatus,omitempty"`
-
 	// WorkloadOverallStatus is the state of the rollout.
 	// +optional
 	// +kubebuilder:default=Pending
 	WorkloadOverallStatus KeptnState `json:"workloadOverallStatus,omitempty"`
-
-	// PostDeploymentStatus is the state of the tasks after it.
-	// +optional
-	// +kubebuilder:default=Pending
-	PostDeploymentStatus KeptnState `json:"postDeploymentStatus,omitempty"`
-
-	// PostDeploymentEvaluationStatus is the state of the evaluations after it.
-	// +optional
-	// +kubebuilder:default=Pending
-	PostDeploymentEvaluationStatus KeptnState `json:"postDeploymentEvaluationStatus,omitempty"`
 
 	// PromotionStatus is the state of the promotion.
 	// +optional
@@ -321,6 +309,12 @@ type KeptnAppVersionStatus struct {
 	// PullRequestURL is where the pull request of the promotion is.
 	// +optional
 	PullRequestURL string `json:"pullRequestURL,omitempty"`
+
+	// Provenance is which commits of other repositories the delivery brings, as that of
+	// an app whose new image its commit rolls out. Absent until it is known, and where
+	// no other GitSource is beside the Lifecycle's.
+	// +optional
+	Provenance *Provenance `json:"provenance,omitempty"`
 
 	// WorkloadStatus is one entry per workload.
 	// +optional

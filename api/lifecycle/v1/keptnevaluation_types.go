@@ -227,6 +227,12 @@ type SLOStatus struct {
 	// +optional
 	BudgetRemaining string `json:"budgetRemaining,omitempty"`
 
+	// BudgetBurned is how much of the error budget was used up since the rollout began,
+	// as a percentage of the whole budget. It is absent before the rollout, and where
+	// that is not known.
+	// +optional
+	BudgetBurned string `json:"budgetBurned,omitempty"`
+
 	// BurnRates by the windows that the policy reads.
 	// +optional
 	BurnRates map[string]string `json:"burnRates,omitempty"`

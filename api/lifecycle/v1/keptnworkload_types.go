@@ -110,30 +110,10 @@ type KeptnWorkloadVersionSpec struct {
 type KeptnWorkloadVersionStatus struct {
 	Delivery `json:",inline"`
 
-	// PreDeploymentStatus is the state of the tasks before the rollout.
-	// +optional
-	// +kubebuilder:default=Pending
-	PreDeploymentStatus KeptnState `json:"preDeploymentStatus,omitempty"`
-
-	// PreDeploymentEvaluationStatus is the state of the evaluations before it.
-	// +optional
-	// +kubebuilder:default=Pending
-	PreDeploymentEvaluationStatus KeptnState `json:"preDeploymentEvaluationStatus,omitempty"`
-
 	// DeploymentStatus is the state of the rollout.
 	// +optional
 	// +kubebuilder:default=Pending
 	DeploymentStatus KeptnState `json:"deploymentStatus,omitempty"`
-
-	// PostDeploymentStatus is the state of the tasks after it.
-	// +optional
-	// +kubebuilder:default=Pending
-	PostDeploymentStatus KeptnState `json:"postDeploymentStatus,omitempty"`
-
-	// PostDeploymentEvaluationStatus is the state of the evaluations after it.
-	// +optional
-	// +kubebuilder:default=Pending
-	PostDeploymentEvaluationStatus KeptnState `json:"postDeploymentEvaluationStatus,omitempty"`
 
 	CheckStatuses `json:",inline"`
 

@@ -31,37 +31,3 @@ func (s KeptnState) Completed() bool {
 
 // Passed says whether the next phase may begin.
 func (s KeptnState) Passed() bool { return s == StateSucceeded || s == StateWarning }
-
-// Phase is the short name of a phase, as events and traces show it.
-type Phase string
-
-// The phases of an app and of a workload.
-const (
-	PhaseAppPreDeployTasks        Phase = "AppPreDeployTasks"
-	PhaseAppPreDeployEvaluations  Phase = "AppPreDeployEvaluations"
-	PhaseAppDeploy                Phase = "AppDeploy"
-	PhaseAppSoak                  Phase = "AppSoak"
-	PhaseAppPostDeployTasks       Phase = "AppPostDeployTasks"
-	PhaseAppPostDeployEvaluations Phase = "AppPostDeployEvaluations"
-	PhasePromotion                Phase = "PromotionTasks"
-
-	PhaseWorkloadPreDeployTasks        Phase = "WorkloadPreDeployTasks"
-	PhaseWorkloadPreDeployEvaluations  Phase = "WorkloadPreDeployEvaluations"
-	PhaseWorkloadDeploy                Phase = "WorkloadDeploy"
-	PhaseWorkloadPostDeployTasks       Phase = "WorkloadPostDeployTasks"
-	PhaseWorkloadPostDeployEvaluations Phase = "WorkloadPostDeployEvaluations"
-
-	PhaseCompleted Phase = "Completed"
-)
-
-// CheckType says when a check runs.
-type CheckType string
-
-// The types of checks.
-const (
-	PreDeploymentCheckType            CheckType = "pre"
-	PostDeploymentCheckType           CheckType = "post"
-	PreDeploymentEvaluationCheckType  CheckType = "pre-eval"
-	PostDeploymentEvaluationCheckType CheckType = "post-eval"
-	PromotionCheckType                CheckType = "promotion"
-)

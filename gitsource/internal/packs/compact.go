@@ -10,9 +10,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/cache"
 	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
+	"github.com/go-git/go-git/v5/storage/filesystem"
 )
 
 const (
@@ -32,7 +35,8 @@ type pack struct {
 // Compact merges the small packs into one if there are many. Packs are left alone
 // that are more than twice as large as all smaller ones together, so that the work
 // stays proportional to what came in (git repack --geometric=2 does the same). It
-// reads no history: a partial clone, where that breaks off, is no obstacle.
+// reads no history: a partial clone, where that breaks off, is no obstacle. That the disk
+// has no room for it is no error: many packs only take longer to read.
 func (db *DB) Compact() error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -44,8 +48,12 @@ func (db *DB) Compact() error {
 	if len(small) < 2 {
 		return nil
 	}
-	if err := db.merge(small); err != nil {
-		return errors.Join(fmt.Errorf("%w: merging packs: %w", ErrCorrupt, err), db.closeLocked())
+	err = db.merge(small)
+	if errors.Is(err, ErrDisk) {
+		return db.closeLocked()
+	}
+	if err != nil {
+		return errors.Join(Fault(fmt.Errorf("merging packs: %w", err)), db.closeLocked())
 	}
 	return nil
 }
@@ -70,7 +78,7 @@ func mergeable(all []pack) []pack {
 func (db *DB) packs() ([]pack, error) {
 	files, err := os.ReadDir(db.packDir())
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return nil, Fault(err)
 	}
 	var all []pack
 	for _, f := range files {
@@ -80,7 +88,7 @@ func (db *DB) packs() ([]pack, error) {
 		}
 		info, err := f.Info()
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+			return nil, Fault(err)
 		}
 		all = append(all, pack{plumbing.NewHash(strings.TrimPrefix(name, "pack-")), info.Size()})
 	}
@@ -99,19 +107,13 @@ func (db *DB) merge(small []pack) error {
 	slices.SortFunc(hashes, func(a, b plumbing.Hash) int { return bytes.Compare(a[:], b[:]) })
 	hashes = slices.Compact(hashes)
 
-	storage, err := db.openLocked()
-	if err != nil {
-		return err
-	}
+	storage := filesystem.NewStorageWithOptions(osfs.New(db.dir), cache.NewObjectLRU(cacheBytes), filesystem.Options{KeepDescriptors: true})
 	var merged bytes.Buffer
 	sum, err := packfile.NewEncoder(&merged, storage, false).Encode(hashes, window)
-	if err != nil {
+	if err := errors.Join(err, storage.Close()); err != nil {
 		return err
 	}
 	if err := db.addLocked(&merged); err != nil {
-		return err
-	}
-	if err := db.closeLocked(); err != nil {
 		return err
 	}
 	for _, p := range small {

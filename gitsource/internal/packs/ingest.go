@@ -2,29 +2,39 @@ package packs
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
+	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
+	"github.com/go-git/go-git/v5/storage/filesystem/dotgit"
 )
 
 // Ingest adds a pack, which receive writes to the file it is given. Nothing is added
-// if receive fails, if the pack is damaged or incomplete, or with ErrTooLarge if one
-// of its objects has more than limit bytes. Objects are checked before any is held
-// in memory. A pack without objects is fine.
+// if receive fails, with ErrBadPack if the pack is damaged or incomplete, or with
+// a [SizeError] if one of its objects has more than limit bytes, which is also told of the
+// first one in a pack that breaks off. Objects are checked before any is held in memory. A
+// pack without objects is fine.
 func (db *DB) Ingest(limit int64, receive func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(db.packDir(), "tmp_pack_")
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return Fault(err)
 	}
-	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
+	defer func() {
+		err = errors.Join(err, f.Close())
+		if gone := os.Remove(f.Name()); !errors.Is(gone, fs.ErrNotExist) { // it is swept after a failure
+			err = errors.Join(err, gone)
+		}
+	}()
 
-	if err := receive(f); err != nil {
-		return err
+	if err := receive(onDisk{f}); err != nil {
+		return cmp.Or(firstTooLarge(f, limit), err)
 	}
 	objects, err := inspect(f, limit)
 	if err != nil || objects == 0 {
@@ -38,19 +48,29 @@ func (db *DB) Ingest(limit int64, receive func(io.Writer) error) (err error) {
 	return db.addLocked(f)
 }
 
+// onDisk gives errors of writing a file their kind.
+type onDisk struct{ f *os.File }
+
+func (d onDisk) Write(p []byte) (int, error) {
+	n, err := d.f.Write(p)
+	return n, Fault(err)
+}
+
 // addLocked indexes a pack and moves it into place.
-func (db *DB) addLocked(pack io.Reader) (err error) {
-	storage, err := db.openLocked()
+func (db *DB) addLocked(pack io.Reader) error {
+	w, err := dotgit.New(osfs.New(db.dir)).NewObjectPack()
 	if err != nil {
-		return err
-	}
-	w, err := storage.PackfileWriter()
-	if err != nil {
-		return errors.Join(fmt.Errorf("%w: %w", ErrCorrupt, err), db.closeLocked())
+		return Fault(err)
 	}
 	_, err = io.Copy(w, pack)
-	if err := errors.Join(err, w.Close()); err != nil {
-		return errors.Join(fmt.Errorf("indexing the received pack: %w", err), db.closeLocked(), db.sweep())
+	err = errors.Join(err, w.Close(), db.closeLocked())
+	if err != nil {
+		if file := (*fs.PathError)(nil); errors.As(err, &file) {
+			err = Fault(err)
+		} else {
+			err = fmt.Errorf("%w: %w", ErrBadPack, err)
+		}
+		return errors.Join(fmt.Errorf("indexing the received pack: %w", err), db.sweep())
 	}
 	return nil
 }
@@ -72,10 +92,30 @@ func inspect(f *os.File, limit int64) (objects uint32, err error) {
 		}
 		err = inspectObject(s, limit)
 	}
-	if err != nil {
-		return 0, fmt.Errorf("the remote sent a pack that is damaged or against the limits: %w", err)
+	switch {
+	case errors.Is(err, ErrTooLarge):
+		return 0, fmt.Errorf("the remote sent what is against the limits: %w", err)
+	case err != nil:
+		return 0, fmt.Errorf("the remote sent a pack that is damaged: %w: %w", ErrBadPack, err)
 	}
 	return objects, nil
+}
+
+// firstTooLarge is a SizeError if the first object of a pack that may break off has more than
+// limit bytes.
+func firstTooLarge(f *os.File, limit int64) error {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil //nolint:nilerr // that it broke off is told already
+	}
+	s := packfile.NewScanner(f)
+	if _, n, err := s.Header(); err != nil || n == 0 {
+		return nil //nolint:nilerr // likewise
+	}
+	h, err := s.NextObjectHeader()
+	if err != nil || h.Type.IsDelta() || h.Length <= limit {
+		return nil //nolint:nilerr // likewise
+	}
+	return &SizeError{Kind: kind(h.Type), Size: h.Length, Limit: limit}
 }
 
 func inspectObject(s *packfile.Scanner, limit int64) error {
@@ -94,10 +134,10 @@ func inspectObject(s *packfile.Scanner, limit int64) error {
 		}
 	}
 	if h.Type.IsDelta() {
-		size = max(size, delta.targetSize())
+		size = max(size, deltaTarget(delta.buf))
 	}
 	if size > limit {
-		return fmt.Errorf("%w: %s of %d bytes, and the limit is %d", ErrTooLarge, kind(h.Type), size, limit)
+		return &SizeError{Kind: kind(h.Type), Size: size, Limit: limit}
 	}
 	return nil
 }
@@ -117,11 +157,11 @@ func (h *head) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// targetSize is the size of the object a delta makes: the second of the two sizes
+// deltaTarget is the size of the object that a delta makes: the second of the two sizes
 // that it begins with (gitformat-pack(5), "Deltified representation"). It is 0 if
 // there is none; the delta then fails to apply.
-func (h *head) targetSize() int64 {
-	r := bytes.NewReader(h.buf)
+func deltaTarget(delta []byte) int64 {
+	r := bytes.NewReader(delta)
 	if _, err := binary.ReadUvarint(r); err != nil {
 		return 0
 	}

@@ -7,6 +7,7 @@
 package packs
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -15,10 +16,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/cache"
-	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/storage/filesystem"
 )
 
@@ -28,12 +26,26 @@ var (
 	ErrMissing = errors.New("object is missing")
 	// ErrCorrupt: files are damaged or gone.
 	ErrCorrupt = errors.New("object store is corrupt")
+	// ErrBadPack: a pack that came in is damaged or incomplete.
+	ErrBadPack = errors.New("pack is damaged")
 	// ErrTooLarge: an object exceeds the limit given.
 	ErrTooLarge = errors.New("object is too large")
 )
 
-// cacheBytes bounds the decoded objects that one DB keeps in memory.
-const cacheBytes = 4 * cache.MiByte
+// A SizeError is ErrTooLarge of one object.
+type SizeError struct {
+	// Kind is what it is, as "a blob"; Name its name, if that is known.
+	Kind, Name string
+	// Size and Limit are in bytes.
+	Size, Limit int64
+}
+
+func (e *SizeError) Error() string {
+	return fmt.Sprintf("%v: %s of %d bytes, and the limit is %d", ErrTooLarge, strings.TrimSpace(e.Kind+" "+e.Name), e.Size, e.Limit)
+}
+
+// Unwrap returns ErrTooLarge.
+func (e *SizeError) Unwrap() error { return ErrTooLarge }
 
 // A DB is an object store in one directory, for one process. It is safe for
 // concurrent use.
@@ -43,8 +55,11 @@ type DB struct {
 	// before an object counts as missing.
 	reopen func() (*filesystem.Storage, error)
 
-	mu      sync.Mutex
-	storage *filesystem.Storage // nil until used, and after Reset
+	mu sync.Mutex
+	// storage reads what belongs to somebody else, and files what is ours; nil until
+	// used, and after Reset.
+	storage *filesystem.Storage
+	files   *files
 }
 
 // Open returns the store in dir, a bare repository that is made if need be. What a
@@ -71,7 +86,11 @@ func (db *DB) prepare() error {
 		"HEAD":   "ref: refs/heads/main\n",
 		"config": "[core]\n\trepositoryformatversion = 0\n\tbare = true\n",
 	} {
-		if err := os.WriteFile(filepath.Join(db.dir, name), []byte(text), 0o644); err != nil {
+		file := filepath.Join(db.dir, name)
+		if there, err := os.ReadFile(file); err == nil && string(there) == text {
+			continue
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			return err
 		}
 	}
@@ -115,29 +134,15 @@ func (db *DB) Close() error {
 	return db.closeLocked()
 }
 
-func (db *DB) closeLocked() error {
-	if db.storage == nil {
-		return nil
+func (db *DB) closeLocked() (err error) {
+	if db.storage != nil {
+		err = db.storage.ObjectStorage.Close()
 	}
-	err := db.storage.ObjectStorage.Close()
-	db.storage = nil
+	if db.files != nil {
+		err = errors.Join(err, db.files.close())
+	}
+	db.storage, db.files = nil, nil
 	return err
-}
-
-func (db *DB) openLocked() (*filesystem.Storage, error) {
-	switch {
-	case db.storage != nil:
-	case db.reopen != nil:
-		storage, err := db.reopen()
-		if err != nil {
-			return nil, err
-		}
-		db.storage = storage
-	default:
-		db.storage = filesystem.NewStorageWithOptions(osfs.New(db.dir), cache.NewObjectLRU(cacheBytes),
-			filesystem.Options{KeepDescriptors: true})
-	}
-	return db.storage, nil
 }
 
 // Bytes is how much disk the store takes.
@@ -153,55 +158,60 @@ func (db *DB) Bytes() (int64, error) {
 }
 
 // Has tells whether the object is here.
-func (db *DB) Has(h plumbing.Hash) (bool, error) {
-	err := db.with(h, func(s *filesystem.Storage) error {
-		if db.reopen != nil { // HasEncodedObject does not look into alternates
-			_, err := s.EncodedObject(plumbing.AnyObject, h)
-			return err
-		}
-		return s.HasEncodedObject(h)
+func (db *DB) Has(h plumbing.Hash) (found bool, err error) {
+	err = db.with(h, func(s *filesystem.Storage) error {
+		_, err := sizeOf(s, h) // HasEncodedObject does not look into alternates
+		found = err == nil
+		return err
+	}, func(f *files) error {
+		p, _, err := f.find(h)
+		found = p != nil
+		return err
 	})
 	if errors.Is(err, ErrMissing) {
 		return false, nil
 	}
-	return err == nil, err
+	return found && err == nil, err
 }
 
 // Commit returns a commit.
-func (db *DB) Commit(h plumbing.Hash) (*object.Commit, error) {
-	c := &object.Commit{}
-	return c, db.read(plumbing.CommitObject, h, c.Decode)
+func (db *DB) Commit(h plumbing.Hash) (c *Commit, err error) {
+	err = db.read(plumbing.CommitObject, h, func(data []byte) (err error) {
+		c, err = decodeCommit(data)
+		return err
+	})
+	return c, err
 }
 
 // Tree returns the entries of a tree, in Git's order.
-func (db *DB) Tree(h plumbing.Hash) ([]object.TreeEntry, error) {
-	t := &object.Tree{}
-	err := db.read(plumbing.TreeObject, h, t.Decode)
-	return t.Entries, err
+func (db *DB) Tree(h plumbing.Hash) (entries []Entry, err error) {
+	err = db.read(plumbing.TreeObject, h, func(data []byte) (err error) {
+		entries, err = decodeTree(data)
+		return err
+	})
+	return entries, err
 }
 
-// Tag returns an annotated tag.
-func (db *DB) Tag(h plumbing.Hash) (*object.Tag, error) {
-	t := &object.Tag{}
-	return t, db.read(plumbing.TagObject, h, t.Decode)
+// Entry returns what a tree says about a name.
+func (db *DB) Entry(tree plumbing.Hash, name string) (e Entry, found bool, err error) {
+	err = db.read(plumbing.TreeObject, tree, func(data []byte) (err error) {
+		e, found, err = findEntry(data, name)
+		return err
+	})
+	return e, found, err
 }
 
 // Blob returns a file's content, or ErrTooLarge if it has more than limit bytes, in
 // which case it is not read.
-func (db *DB) Blob(h plumbing.Hash, limit int64) ([]byte, error) {
+func (db *DB) Blob(h plumbing.Hash, limit int64) (content []byte, err error) {
 	if size, err := db.BlobSize(h); err != nil {
 		return nil, err
 	} else if size > limit {
-		return nil, fmt.Errorf("%w: blob %s has %d bytes, and the limit is %d", ErrTooLarge, h, size, limit)
+		return nil, &SizeError{"a blob", h.String(), size, limit}
 	}
-	var content []byte
-	err := db.read(plumbing.BlobObject, h, func(o plumbing.EncodedObject) error {
-		r, err := o.Reader()
-		if err != nil {
-			return err
-		}
-		content, err = io.ReadAll(r)
-		return errors.Join(err, r.Close())
+	err = db.read(plumbing.BlobObject, h, func(data []byte) error {
+		content = bytes.Clone(data)
+		return nil
 	})
 	return content, err
 }
@@ -209,38 +219,66 @@ func (db *DB) Blob(h plumbing.Hash, limit int64) ([]byte, error) {
 // BlobSize returns how many bytes a file has.
 func (db *DB) BlobSize(h plumbing.Hash) (size int64, err error) {
 	err = db.with(h, func(s *filesystem.Storage) (err error) {
-		if db.reopen == nil {
-			size, err = s.EncodedObjectSize(h)
-			return err
-		}
-		o, err := s.EncodedObject(plumbing.BlobObject, h)
-		if err == nil {
-			size = o.Size()
-		}
+		size, err = sizeOf(s, h)
+		return err
+	}, func(f *files) (err error) {
+		size, err = f.size(h)
 		return err
 	})
 	return size, err
 }
 
-func (db *DB) read(t plumbing.ObjectType, h plumbing.Hash, decode func(plumbing.EncodedObject) error) error {
+// sizeOf is the size of an object, which is not read unless it is in another repository that
+// this one borrows from.
+func sizeOf(s *filesystem.Storage, h plumbing.Hash) (int64, error) {
+	size, err := s.EncodedObjectSize(h)
+	if !errors.Is(err, plumbing.ErrObjectNotFound) {
+		return size, err
+	}
+	o, err := s.EncodedObject(plumbing.AnyObject, h)
+	if err != nil {
+		return 0, err
+	}
+	return o.Size(), nil
+}
+
+// read hands an object over, which is only lent.
+func (db *DB) read(t plumbing.ObjectType, h plumbing.Hash, use func(data []byte) error) error {
 	return db.with(h, func(s *filesystem.Storage) error {
 		o, err := s.EncodedObject(t, h)
 		if err != nil {
 			return err
 		}
-		return decode(o)
+		r, err := o.Reader()
+		if err != nil {
+			return err
+		}
+		data, err := io.ReadAll(r)
+		if err := errors.Join(err, r.Close()); err != nil {
+			return err
+		}
+		return use(data)
+	}, func(f *files) error {
+		o, err := f.read(h)
+		if err != nil {
+			return err
+		}
+		if o.kind != t {
+			return plumbing.ErrObjectNotFound
+		}
+		return use(o.data)
 	})
 }
 
-// with uses the storage while no other goroutine moves the files, and gives an error
-// its kind. All but "not found" are damage here. After one the storage is opened
-// anew, at once if others may have changed it.
-func (db *DB) with(h plumbing.Hash, use func(*filesystem.Storage) error) error {
+// with uses what the objects are in while no other goroutine moves the files, and gives
+// an error its kind. All but "not found" are damage here. After one they are opened
+// anew, at once if others may have changed them.
+func (db *DB) with(h plumbing.Hash, inPlace func(*filesystem.Storage) error, own func(*files) error) error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	err := db.useLocked(use)
+	err := db.useLocked(inPlace, own)
 	if err != nil && db.reopen != nil {
-		err = errors.Join(db.closeLocked(), db.useLocked(use))
+		err = errors.Join(db.closeLocked(), db.useLocked(inPlace, own))
 	}
 	switch {
 	case err == nil:
@@ -248,11 +286,11 @@ func (db *DB) with(h plumbing.Hash, use func(*filesystem.Storage) error) error {
 	case errors.Is(err, plumbing.ErrObjectNotFound) && !db.promisedLocked(h):
 		return fmt.Errorf("%w: %s", ErrMissing, h)
 	}
-	return errors.Join(fmt.Errorf("%w: reading %s: %w", ErrCorrupt, h, err), db.closeLocked())
+	return errors.Join(Fault(fmt.Errorf("reading %s: %w", h, err)), db.closeLocked())
 }
 
-// promisedLocked tells whether an index names an object that no pack holds: go-git
-// does not tell a truncated pack from a missing object.
+// promisedLocked tells whether an index in place names an object that no pack holds:
+// go-git does not tell a truncated pack from a missing object.
 func (db *DB) promisedLocked(h plumbing.Hash) bool {
 	return db.useLocked(func(s *filesystem.Storage) error {
 		if err := s.HasEncodedObject(h); err != nil {
@@ -262,13 +300,26 @@ func (db *DB) promisedLocked(h plumbing.Hash) bool {
 			return errors.New("it is here, if of another type")
 		}
 		return nil
-	}) == nil
+	}, func(*files) error { return plumbing.ErrObjectNotFound }) == nil
 }
 
-func (db *DB) useLocked(use func(*filesystem.Storage) error) error {
-	storage, err := db.openLocked()
-	if err != nil {
-		return err
+func (db *DB) useLocked(inPlace func(*filesystem.Storage) error, own func(*files) error) (err error) {
+	if db.reopen != nil {
+		if db.storage == nil {
+			if db.storage, err = db.reopen(); err != nil {
+				return err
+			}
+		}
+		return inPlace(db.storage)
 	}
-	return use(storage)
+	if db.files == nil {
+		all, err := db.packs()
+		if err != nil {
+			return err
+		}
+		if db.files, err = openFiles(all, db.path); err != nil {
+			return err
+		}
+	}
+	return own(db.files)
 }

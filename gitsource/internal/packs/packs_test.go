@@ -80,9 +80,9 @@ func TestAPackIsTakenWholeOrNotAtAll(t *testing.T) {
 		"Empty":        {"So does no pack.", nil, 100, nil, true},
 		"Bomb":         {"A little that inflates to a lot is not let in.", bomb, 1 << 19, ErrTooLarge, false},
 		"DeltaResults": {"What a delta makes counts, not the delta.", deltas, 1000, ErrTooLarge, false},
-		"Truncated":    {"Half a pack is none.", good[:len(good)-25], 100, nil, false},
-		"Count":        {"A count that the pack does not keep.", append(long, good[12:]...), 100, nil, false},
-		"Garbage":      {"What is no pack at all.", []byte("<html>sorry</html>"), 100, nil, false},
+		"Truncated":    {"Half a pack is none.", good[:len(good)-25], 100, ErrBadPack, false},
+		"Count":        {"A count that the pack does not keep.", append(long, good[12:]...), 100, ErrBadPack, false},
+		"Garbage":      {"What is no pack at all.", []byte("<html>sorry</html>"), 100, ErrBadPack, false},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/go-git/go-git/v5/plumbing/format/pktline"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/plumbing/transport"
@@ -27,6 +26,13 @@ type SSH struct {
 	Signer ssh.Signer
 	// KnownHosts tells whom to trust.
 	KnownHosts *knownhosts.HostKeyDB
+	// Dialer makes the connection.
+	Dialer Dialer
+}
+
+// A Dialer makes connections, as [net.Dialer] does.
+type Dialer interface {
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // start runs a Git service on the remote. The connection ends with ctx at the
@@ -37,7 +43,7 @@ func (s *SSH) start(ctx context.Context, ep *transport.Endpoint, service string)
 		port = 22
 	}
 	addr := net.JoinHostPort(strings.Trim(ep.Host, "[]"), strconv.Itoa(port))
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	conn, err := s.Dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
@@ -93,9 +99,41 @@ type sshSession struct {
 }
 
 var (
-	_ fetcher = (*sshSession)(nil)
-	_ pusher  = (*sshSession)(nil)
+	_ link   = (*sshSession)(nil)
+	_ pusher = (*sshSession)(nil)
 )
+
+// discover starts git-upload-pack, and reads what it says first.
+func (s *SSH) discover(ctx context.Context, ep transport.Endpoint) (_ link, _ *Known, _ *packp.AdvRefs, err error) {
+	session, err := s.start(ctx, &ep, transport.UploadPackServiceName)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, session.Close())
+		}
+	}()
+	two, err := isVersionTwo(session.stdout)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if two {
+		v2, err := readFeatures(session.stdout)
+		return session, &Known{V2: v2}, nil, err
+	}
+	adv, err := session.AdvertisedReferencesContext(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return session, &Known{v0: adv.Capabilities}, adv, nil
+}
+
+// ask sends a request to git-upload-pack.
+func (s *sshSession) ask(_ context.Context, request []byte) (io.ReadCloser, error) {
+	_, err := s.stdin.Write(request)
+	return io.NopCloser(s.stdout), err
+}
 
 func (s *sshSession) run(command string) error {
 	session, err := s.client.NewSession()
@@ -111,7 +149,10 @@ func (s *sshSession) run(command string) error {
 		return err
 	}
 	session.Stderr = &s.stderr
-	s.stdin, s.stdout, s.exited = stdin, bufio.NewReader(stdout), make(chan struct{})
+	if s.service == transport.UploadPackServiceName {
+		_ = session.Setenv("GIT_PROTOCOL", askForTwo) // a server that does not take it speaks version 0
+	}
+	s.stdin, s.stdout, s.exited = stdin, bufio.NewReaderSize(stdout, openingBytes), make(chan struct{})
 	if err := session.Start(command); err != nil {
 		return err
 	}
@@ -125,7 +166,8 @@ func (s *sshSession) run(command string) error {
 // AdvertisedReferencesContext reads the refs that the remote sends unasked.
 func (s *sshSession) AdvertisedReferencesContext(ctx context.Context) (*packp.AdvRefs, error) {
 	adv := packp.NewAdvRefs()
-	err := adv.Decode(&strictReader{s.stdout, maxRefsBytes})
+	what := fmt.Sprintf("the refs have more than %d bytes", maxRefsBytes)
+	err := adv.Decode(&strictReader{s.stdout, maxRefsBytes, what})
 	switch {
 	case errors.Is(err, packp.ErrEmptyInput):
 		return nil, s.noAnswer(ctx)
@@ -152,21 +194,6 @@ func (s *sshSession) noAnswer(ctx context.Context) error {
 		}
 	}
 	return fmt.Errorf("%w: the remote ended the session and said %q", ErrUnreachable, said)
-}
-
-// UploadPack asks for a pack; the session can do so once.
-func (s *sshSession) UploadPack(_ context.Context, req *packp.UploadPackRequest) (*packp.UploadPackResponse, error) {
-	if err := req.UploadRequest.Encode(s.stdin); err != nil {
-		return nil, err
-	}
-	if err := req.UploadHaves.Encode(s.stdin, true); err != nil {
-		return nil, err
-	}
-	if err := pktline.NewEncoder(s.stdin).EncodeString("done\n"); err != nil {
-		return nil, err
-	}
-	resp := packp.NewUploadPackResponse(req)
-	return resp, resp.Decode(io.NopCloser(s.stdout))
 }
 
 // ReceivePack sends an update and the remote's report of it; the session can do so once.

@@ -1,24 +1,26 @@
-// Package wire speaks Git's transfer protocol (gitprotocol-pack(5), version 0) with
-// one remote: it lists refs, receives packs and pushes one ref.
+// Package wire speaks Git's transfer protocol with one remote: it lists refs, receives
+// packs and pushes one ref.
 //
-// HTTP goes through go-git's transport; SSH is spoken here because go-git's can
-// neither be cancelled nor be given a deadline. A [Session] never stores anything:
-// packs are streamed to a writer of the caller's. Errors carry no credentials, and
-// nothing a remote sends is read without a bound.
+// It asks for version 2 (gitprotocol-v2(5)), in which a remote lists only the refs asked
+// for, and takes version 0 (gitprotocol-pack(5)) from those that answer in it. Over HTTP
+// the first request goes through go-git's transport, which knows what redirects may do;
+// what a remote said then of itself is a [Known], which spares the request the next time.
+// SSH is spoken here because go-git's can neither be cancelled nor be given a deadline. A
+// [Session] never stores anything: packs are streamed to a writer of the caller's. Errors
+// carry no credentials, and nothing a remote sends is read without a bound.
 package wire
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"math"
+	"slices"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
-	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
 	"github.com/go-git/go-git/v5/plumbing/transport"
 )
 
@@ -33,169 +35,238 @@ type Target struct {
 	SSH *SSH
 }
 
-// fetcher and pusher are the parts used of go-git's transport.UploadPackSession and
-// transport.ReceivePackSession.
-type (
-	fetcher interface {
-		AdvertisedReferencesContext(context.Context) (*packp.AdvRefs, error)
-		UploadPack(context.Context, *packp.UploadPackRequest) (*packp.UploadPackResponse, error)
-		Close() error
-	}
-	pusher interface {
-		AdvertisedReferencesContext(context.Context) (*packp.AdvRefs, error)
-		ReceivePack(context.Context, *packp.ReferenceUpdateRequest) (*packp.ReportStatus, error)
-		Close() error
-	}
-)
+// A Known is what a remote said of itself over HTTP: where it is, which version it speaks
+// and what it can do. It does not change, and holds no secret.
+type Known struct {
+	// At is the URL to which redirects led, and Authorized says whether the credentials
+	// may go there with which it was asked.
+	At         string `json:"at"`
+	Authorized bool   `json:"authorized"`
+	// V2 is what a remote of version 2 can do; nil for another.
+	V2 *Features `json:"version2,omitempty"`
+	v0 *capability.List
+}
+
+// Of tells whether it is known of the remote whoever asks, and in later processes too: if
+// no redirect led to it, and it speaks version 2.
+func (k *Known) Of(t Target) bool { return k != nil && k.V2 != nil && k.At == t.Endpoint.String() }
+
+// A link carries requests to git-upload-pack.
+type link interface {
+	// ask sends a request, and returns the answer as it comes.
+	ask(ctx context.Context, request []byte) (io.ReadCloser, error)
+	Close() error
+}
 
 // A Session is one conversation with a remote about fetching. It is not safe for
 // concurrent use.
 type Session struct {
-	target  Target
-	session fetcher
-	adv     *packp.AdvRefs
+	target Target
+	known  *Known
+	link   link
+	// assumed says that what is known is from an earlier session and yet to be confirmed,
+	// spent that nothing can be asked any more.
+	assumed, spent bool
+	// adv are the refs that a remote of version 0 sends unasked.
+	adv *packp.AdvRefs
+	// shallow is what the latest answer named as the ends of a shallow history, and
+	// partlyShallow says that there may be more of them.
+	shallow                []plumbing.Hash
+	fetched, partlyShallow bool
 }
 
-// Open connects and asks for the refs: one request over HTTP, one connection over
-// SSH. The errors are ErrUnauthorized, ErrNotFound, ErrEmpty, ErrUnreachable,
-// ErrTooLarge, the context's, or others for answers that are no Git.
-func Open(ctx context.Context, t Target) (*Session, error) {
-	up, err := t.uploadPack(ctx)
-	if err != nil {
+// Open begins a conversation. Over HTTP nothing is sent if the remote is known, and one
+// request else; over SSH it makes a connection. The errors are ErrUnauthorized,
+// ErrNotFound, ErrEmpty, ErrUnreachable, ErrTooLarge, ErrObjectFormat, ErrProtocol, or the
+// context's.
+func Open(ctx context.Context, t Target, known *Known) (*Session, error) {
+	s := &Session{target: t}
+	if t.SSH == nil && known != nil {
+		s.known, s.assumed, s.link = known, true, t.HTTP.link(known)
+		return s, nil
+	}
+	if err := s.discover(ctx); err != nil {
 		return nil, classify(ctx, err)
 	}
-	adv, err := up.AdvertisedReferencesContext(ctx)
-	if err != nil {
-		return nil, errors.Join(classify(ctx, err), up.Close())
-	}
-	return &Session{target: t, session: up, adv: adv}, nil
+	return s, nil
 }
 
-// Refs is what the remote advertised.
-func (s *Session) Refs() *packp.AdvRefs { return s.adv }
+// discover has the remote say what it is. Where it does not, nothing more can be asked.
+func (s *Session) discover(ctx context.Context) error {
+	if s.target.SSH != nil {
+		remote, known, adv, err := s.target.SSH.discover(ctx, s.target.Endpoint)
+		if err != nil {
+			return err
+		}
+		s.link, s.known, s.adv = remote, known, adv
+	} else {
+		known, adv, err := s.target.HTTP.discover(ctx, s.target.Endpoint)
+		if err != nil {
+			s.spent = true
+			return err
+		}
+		s.link, s.known, s.adv = s.target.HTTP.link(known), known, adv
+	}
+	s.assumed, s.spent = false, false
+	if s.adv != nil {
+		s.shallow, s.fetched = s.adv.Shallows, true
+	}
+	return nil
+}
 
-// Reusable tells whether Fetch may be called more than once, and later: HTTP keeps
-// no connection, SSH one that is spent after the first pack.
-func (s *Session) Reusable() bool { return s.target.SSH == nil }
+// confirmed runs a request, once more if the remote turns out not to be what is known of
+// it.
+func (s *Session) confirmed(ctx context.Context, request func() error) error {
+	err := request()
+	if s.assumed && isChange(classify(ctx, err)) {
+		if err := s.discover(ctx); err != nil {
+			return err
+		}
+		err = request()
+	}
+	s.assumed = s.assumed && err != nil
+	return err
+}
+
+// Known is what to give to [Open] the next time; nil over SSH.
+func (s *Session) Known() *Known {
+	if s.target.SSH != nil {
+		return nil
+	}
+	return s.known
+}
+
+// Again tells whether the session can go on with another request.
+func (s *Session) Again() bool { return !s.spent }
 
 // Filters tells whether the remote offers partial clones.
-func (s *Session) Filters() bool { return s.adv.Capabilities.Supports(capability.Filter) }
+func (s *Session) Filters() bool {
+	if s.known.V2 != nil {
+		return s.known.V2.Filter
+	}
+	return s.known.v0.Supports(capability.Filter)
+}
 
-// Close ends the connection.
-func (s *Session) Close() error { return s.session.Close() }
+// Shallow returns the commits at which the remote's own history breaks off, of which some
+// may have been known before.
+func (s *Session) Shallow(before []plumbing.Hash) []plumbing.Hash {
+	switch {
+	case !s.fetched:
+		return before
+	case !s.partlyShallow:
+		return s.shallow
+	}
+	all := slices.Clone(before)
+	for _, h := range s.shallow {
+		if !slices.Contains(all, h) {
+			all = append(all, h)
+		}
+	}
+	return all
+}
+
+// Close ends the conversation.
+func (s *Session) Close() error { return s.link.Close() }
+
+// Refs is where refs of a remote are.
+type Refs struct {
+	// At maps full names, and HEAD, to object names.
+	At map[string]plumbing.Hash
+	// Peeled maps the names of annotated tags to what those are about.
+	Peeled map[string]plumbing.Hash
+	// Head is the full name of the ref that HEAD stands for; "" if it is detached, or the
+	// remote does not say.
+	Head string
+}
+
+func newRefs() Refs {
+	return Refs{At: map[string]plumbing.Hash{}, Peeled: map[string]plumbing.Hash{}}
+}
+
+// Refs asks where the refs are whose names begin with one of the prefixes; a remote of
+// version 0 tells more. It returns ErrEmpty if the remote has no refs at all, and
+// otherwise the errors of [Open].
+func (s *Session) Refs(ctx context.Context, prefixes ...string) (refs Refs, err error) {
+	err = s.confirmed(ctx, func() (err error) {
+		refs, err = s.refs(ctx, prefixes)
+		return err
+	})
+	return refs, classify(ctx, err)
+}
+
+func (s *Session) refs(ctx context.Context, prefixes []string) (Refs, error) {
+	if s.known.V2 == nil && s.adv == nil {
+		if err := s.discover(ctx); err != nil {
+			return Refs{}, err
+		}
+	}
+	if s.known.V2 == nil {
+		return advertised(s.adv), nil
+	}
+	refs, err := s.listRefs(ctx, math.MaxInt, prefixes)
+	if err != nil || len(refs.At) > 0 {
+		return refs, err
+	}
+	one, err := s.listRefs(ctx, 1, nil)
+	if err == nil && len(one.At) == 0 {
+		err = ErrEmpty
+	}
+	return refs, err
+}
 
 // A Request is what one pack shall hold: all that Wants reach and Haves do not.
 type Request struct {
 	Wants, Haves []plumbing.Hash
 	// Filter leaves objects out, in the syntax of git rev-list --filter; "" leaves
-	// out none. The remote must offer it.
+	// out none.
 	Filter string
 	// Limit is how many bytes the pack may have.
 	Limit int64
 }
 
 // Fetch requests a pack and copies it to w as it arrives. Besides the errors of
-// [Open] it returns ErrRefused if the remote will not send what is wanted, and
-// ErrTooLarge if the pack exceeds the limit, after which w holds its beginning.
+// [Open] it returns ErrRefused if the remote will not send what is wanted, ErrFilter if
+// it will not filter so, and ErrTooLarge if the pack exceeds the limit, after which w
+// holds its beginning. An error of w is returned as it is.
 func (s *Session) Fetch(ctx context.Context, r Request, w io.Writer) (err error) {
-	req := s.request(r)
-	resp, err := s.session.UploadPack(ctx, req)
-	if err != nil {
+	var pack io.ReadCloser
+	if err := s.confirmed(ctx, func() (err error) {
+		if r.Filter != "" && !s.Filters() {
+			return ErrFilter
+		}
+		if s.known.V2 != nil {
+			pack, err = s.askForPack(ctx, r)
+			return err
+		}
+		pack, err = s.uploadPack(ctx, r)
+		return err
+	}); err != nil {
+		s.spent = s.target.SSH != nil
 		return classify(ctx, err)
 	}
-	defer func() { err = errors.Join(err, resp.Close()) }()
-
-	pack := io.Reader(resp)
-	switch {
-	case req.Capabilities.Supports(capability.Sideband64k):
-		pack = sideband.NewDemuxer(sideband.Sideband64k, resp)
-	case req.Capabilities.Supports(capability.Sideband):
-		pack = sideband.NewDemuxer(sideband.Sideband, resp)
+	defer func() { err = errors.Join(err, pack.Close()) }()
+	to := &sink{w: w}
+	n, err := io.Copy(to, io.LimitReader(pack, r.Limit+1))
+	if err == nil && n > r.Limit {
+		err = fmt.Errorf("%w: the pack has more than %d bytes", ErrTooLarge, r.Limit)
 	}
-	n, err := io.Copy(w, io.LimitReader(pack, r.Limit+1))
+	s.spent = s.target.SSH != nil && (err != nil || s.known.V2 == nil)
+	if to.err != nil {
+		return fmt.Errorf("receiving a pack: %w", to.err)
+	}
 	if err != nil {
 		return classify(ctx, fmt.Errorf("receiving a pack: %w", err))
-	}
-	if n > r.Limit {
-		return fmt.Errorf("%w: the pack has more than %d bytes", ErrTooLarge, r.Limit)
 	}
 	return nil
 }
 
-func (s *Session) request(r Request) *packp.UploadPackRequest {
-	req := packp.NewUploadPackRequestFromCapabilities(s.adv.Capabilities)
-	req.Wants, req.Haves = r.Wants, r.Haves
-	if s.adv.Capabilities.Supports(capability.NoProgress) {
-		set(req.Capabilities, capability.NoProgress)
-	}
-	if needsMultiACK(s.target.Endpoint.Host) {
-		set(req.Capabilities, capability.MultiACKDetailed)
-	}
-	if r.Filter != "" {
-		set(req.Capabilities, capability.Filter)
-		req.Filter = packp.Filter(r.Filter)
-	}
-	return req
+// A sink remembers why it could not be written to, which is not the remote's fault.
+type sink struct {
+	w   io.Writer
+	err error
 }
 
-// set adds a capability without arguments, which cannot fail.
-func set(l *capability.List, c capability.Capability) { _ = l.Set(c) }
-
-// needsMultiACK tells whether the host is Azure DevOps, which refuses requests
-// without multi_ack. go-git hides from its callers whether a server offers it.
-func needsMultiACK(host string) bool {
-	host = strings.ToLower(host)
-	return host == "dev.azure.com" || host == "ssh.dev.azure.com" || strings.HasSuffix(host, ".visualstudio.com")
-}
-
-// An Update moves one ref of a remote from Old to New: a remote whose ref is not at
-// Old rejects it, so that nothing is lost that its sender has not seen.
-type Update struct {
-	Ref plumbing.ReferenceName
-	// Old is the zero hash where the ref does not exist yet.
-	Old, New plumbing.Hash
-	// Pack holds the objects that New needs and the remote may lack.
-	Pack []byte
-}
-
-// Push sends an update. It returns ErrRejected with the remote's reason if the
-// remote did not move the ref, and otherwise the errors of [Open].
-func Push(ctx context.Context, t Target, u Update) (err error) {
-	rp, err := t.receivePack(ctx)
-	if err != nil {
-		return classify(ctx, err)
-	}
-	defer func() { err = errors.Join(err, rp.Close()) }()
-
-	adv, err := rp.AdvertisedReferencesContext(ctx)
-	if err != nil {
-		return classify(ctx, err)
-	}
-	if now := adv.References[u.Ref.String()]; now != u.Old {
-		return fmt.Errorf("%w: %s is at %s, not at %s", ErrRejected, u.Ref, now, u.Old)
-	}
-	req := packp.NewReferenceUpdateRequestFromCapabilities(adv.Capabilities)
-	req.Commands = []*packp.Command{{Name: u.Ref, Old: u.Old, New: u.New}}
-	req.Packfile = io.NopCloser(bytes.NewReader(u.Pack))
-	report, err := rp.ReceivePack(ctx, req)
-	if err != nil && report != nil {
-		return fmt.Errorf("%w: %w", ErrRejected, err)
-	}
-	return classify(ctx, err)
-}
-
-func (t Target) uploadPack(ctx context.Context) (fetcher, error) {
-	ep := t.Endpoint // a session may change it to follow a redirect
-	if t.SSH != nil {
-		return t.SSH.start(ctx, &ep, transport.UploadPackServiceName)
-	}
-	return t.HTTP.transport().NewUploadPackSession(&ep, t.HTTP.auth())
-}
-
-func (t Target) receivePack(ctx context.Context) (pusher, error) {
-	ep := t.Endpoint
-	if t.SSH != nil {
-		return t.SSH.start(ctx, &ep, transport.ReceivePackServiceName)
-	}
-	return t.HTTP.transport().NewReceivePackSession(&ep, t.HTTP.auth())
+func (s *sink) Write(p []byte) (n int, err error) {
+	n, s.err = s.w.Write(p)
+	return n, s.err
 }

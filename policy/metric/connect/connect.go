@@ -11,12 +11,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"time"
 
 	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
+	"github.com/keptn/gitops/outbound"
 	"github.com/keptn/gitops/policy/metric"
 )
 
@@ -44,9 +44,9 @@ type Server struct {
 	Secret Secret
 	// Certificates is the data of the Secret that Spec.CertSecretRef names.
 	Certificates Secret
-	// Addresses say which addresses may be reached. The zero value refuses loopback,
-	// unspecified, link-local and multicast addresses, and those of metadata services.
-	Addresses Addresses
+	// Addresses say which addresses may be reached. The zero value refuses what is refused by
+	// default.
+	Addresses outbound.Addresses
 	// Ambient lets a cloud's own client use the identity that the process has in
 	// that cloud, where the Secret holds no credentials. By default it may not:
 	// the identity is the controller's and not the namespace's.
@@ -95,7 +95,7 @@ func (s Server) parseURL(field, text string) (*url.URL, error) {
 	case u.User != nil:
 		return nil, fmt.Errorf("%w: its %s has credentials in it: put them in a Secret and name it in secretKeyRef", metric.ErrConfig, field)
 	}
-	if err := s.Addresses.checkHost(u.Hostname()); err != nil {
+	if err := s.Addresses.CheckHost(u.Hostname()); err != nil {
 		return nil, err
 	}
 	return u, nil
@@ -126,8 +126,7 @@ func (s Server) Client(auth Authenticator) (*http.Client, error) {
 	}
 	return &http.Client{
 		Transport: &transport{
-			base: base, auth: auth, headers: s.Spec.Headers, addresses: s.Addresses,
-			lookup:   net.DefaultResolver.LookupNetIP,
+			base: s.Addresses.Transport(base), auth: auth, headers: s.Spec.Headers,
 			maxBytes: cmp.Or(s.MaxBytes, MaxBytes), now: now,
 		},
 		CheckRedirect: refuseRedirect,
@@ -160,7 +159,6 @@ func (s Server) transport() (*http.Transport, error) {
 	}
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           s.Addresses.dialer().DialContext,
 		TLSClientConfig:       config,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,

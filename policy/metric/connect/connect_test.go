@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
+	"github.com/keptn/gitops/outbound"
 	"github.com/keptn/gitops/policy/metric"
 	"github.com/keptn/gitops/policy/metric/connect"
 )
@@ -21,8 +22,8 @@ import (
 func now() time.Time { return time.Unix(1_700_000_000, 0).UTC() }
 
 // local lets tests reach their own servers.
-func local() connect.Addresses {
-	return connect.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+func local() outbound.Addresses {
+	return outbound.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 }
 
 // serve starts a server and returns how to reach it.

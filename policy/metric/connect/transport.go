@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/keptn/gitops/outbound"
 	"github.com/keptn/gitops/policy/metric"
 )
 
@@ -24,13 +25,11 @@ const maxErrorBytes = 64 << 10
 // transport adds the credentials, limits the answer, and turns the statuses that
 // every HTTP server uses into errors.
 type transport struct {
-	base      *http.Transport
-	auth      Authenticator
-	headers   map[string]string
-	addresses Addresses
-	lookup    lookup
-	maxBytes  int64
-	now       func() time.Time
+	base     *outbound.Transport
+	auth     Authenticator
+	headers  map[string]string
+	maxBytes int64
+	now      func() time.Time
 }
 
 // refuseRedirect refuses every redirect: following one could hand the credentials
@@ -78,11 +77,8 @@ func onRefusal(r *http.Request, do func()) {
 	}
 }
 
-// prepare looks at the server's address, and adds the headers and the credentials.
+// prepare adds the headers and the credentials.
 func (t *transport) prepare(r *http.Request) error {
-	if err := t.checkServer(r); err != nil {
-		return err
-	}
 	for name, value := range t.headers {
 		r.Header.Set(name, value)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
+	"github.com/keptn/gitops/outbound"
 	"github.com/keptn/gitops/policy/metric"
 	"github.com/keptn/gitops/policy/metric/connect"
 	"github.com/keptn/gitops/policy/metric/fabric"
@@ -81,7 +82,7 @@ func TestFewLargeAnswersAreDecodedAtATime(t *testing.T) {
 				group.Go(func() {
 					s := connect.Server{
 						Spec:      metricsv1.KeptnMetricsProviderSpec{Type: metricsv1.Prometheus, TargetServer: fmt.Sprintf("http://server-%d", i)},
-						Addresses: connect.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+						Addresses: outbound.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 					}
 					if _, err := f.Query(t.Context(), s, metric.Query{Expr: "x", At: time.Unix(1, 0)}); err != nil {
 						t.Error(err)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
+	"github.com/keptn/gitops/outbound"
 	"github.com/keptn/gitops/policy/metric"
 	"github.com/keptn/gitops/policy/metric/connect"
 	"github.com/keptn/gitops/policy/metric/fabric"
@@ -34,7 +35,7 @@ func TestAServerOverHTTPIsAskedOnceForAll(t *testing.T) {
 		s := connect.Server{
 			Spec:      metricsv1.KeptnMetricsProviderSpec{Type: metricsv1.Prometheus, TargetServer: srv.URL},
 			Secret:    connect.Secret{"token": []byte(token)},
-			Addresses: connect.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}},
+			Addresses: outbound.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}},
 		}
 		s.Spec.SecretKeyRef.Key = "token"
 		return s

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/keptn/gitops/outbound"
 	"github.com/keptn/gitops/policy/metric"
 	"github.com/keptn/gitops/policy/metric/connect"
 	"github.com/keptn/gitops/policy/metric/provider/azuremonitor"
@@ -32,7 +33,7 @@ func at() time.Time { return time.Unix(1_700_000_000, 0).UTC() }
 func reach(server *httptest.Server) connect.Server {
 	s := connect.Server{
 		Secret:    connect.Secret{"tenantID": []byte(tenant), "clientID": []byte("app"), "clientSecret": []byte("hunter2\n")},
-		Addresses: connect.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Addresses: outbound.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 	}
 	s.Spec.TargetServer = server.URL
 	s.Spec.SecretKeyRef.Name = "azure"

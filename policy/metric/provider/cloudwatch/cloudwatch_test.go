@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
+	"github.com/keptn/gitops/outbound"
 	"github.com/keptn/gitops/policy/metric"
 	"github.com/keptn/gitops/policy/metric/connect"
 	"github.com/keptn/gitops/policy/metric/provider/cloudwatch"
@@ -33,7 +34,7 @@ func minute(n int) time.Time {
 func reach(url string) connect.Server {
 	s := connect.Server{
 		Secret:    connect.Secret{"accessKeyID": []byte("AKIDEXAMPLE\n"), "secretAccessKey": []byte("hunter2\n"), "sessionToken": []byte("hunter3")},
-		Addresses: connect.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Addresses: outbound.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 	}
 	s.Spec.TargetServer = url
 	s.Spec.SecretKeyRef.Name = "aws"

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/smithy-go/encoding/cbor"
 
+	"github.com/keptn/gitops/outbound"
 	"github.com/keptn/gitops/policy/metric"
 	"github.com/keptn/gitops/policy/metric/connect"
 	"github.com/keptn/gitops/policy/metric/provider/cloudwatch"
@@ -189,7 +190,7 @@ func TestAForbiddenAddressIsNotAsked(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the server was asked") }))
 	defer server.Close()
 	s := reach(strings.Replace(server.URL, "127.0.0.1", "localhost", 1))
-	s.Addresses = connect.Addresses{}
+	s.Addresses = outbound.Addresses{}
 	_, err := open(t, s).Query(t.Context(), metric.Query{Expr: "x", At: at()})
 	if !errors.Is(err, metric.ErrForbiddenAddress) {
 		t.Errorf("error %v, want ErrForbiddenAddress", err)

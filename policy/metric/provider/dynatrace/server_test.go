@@ -14,6 +14,7 @@ import (
 	"time"
 
 	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
+	"github.com/keptn/gitops/outbound"
 	"github.com/keptn/gitops/policy/metric"
 	"github.com/keptn/gitops/policy/metric/connect"
 	"github.com/keptn/gitops/policy/metric/provider/dynatrace"
@@ -29,7 +30,7 @@ func instant(expr string) metric.Query { return metric.Query{Expr: expr, At: at(
 func local(url string) connect.Server {
 	s := connect.Server{
 		Spec:      metricsv1.KeptnMetricsProviderSpec{TargetServer: url},
-		Addresses: connect.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Addresses: outbound.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		Secret:    credentials(url),
 	}
 	s.Spec.SecretKeyRef.Name, s.Spec.SecretKeyRef.Key = "credentials", "token"

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keptn/gitops/outbound"
 	"github.com/keptn/gitops/policy/metric"
 	"github.com/keptn/gitops/policy/metric/connect"
 	"github.com/keptn/gitops/policy/metric/provider/googlecloud"
@@ -140,7 +141,7 @@ func TestATokenIsAskedForAtAllowedAddressesOnly(t *testing.T) {
 	defer server.Close()
 	s := reach(t, "https://monitoring.example.com")
 	s.Secret["key.json"] = account(t, server.URL, nil)
-	s.Addresses = connect.Addresses{}
+	s.Addresses = outbound.Addresses{}
 	_, err := open(t, s).Query(t.Context(), metric.Query{Expr: "x", At: at()})
 	if !errors.Is(err, metric.ErrForbiddenAddress) {
 		t.Errorf("error %v, want ErrForbiddenAddress", err)

@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
+	"github.com/keptn/gitops/outbound"
 	"github.com/keptn/gitops/policy/metric"
 	"github.com/keptn/gitops/policy/metric/connect"
 	"github.com/keptn/gitops/policy/metric/provider/googlecloud"
@@ -71,7 +72,7 @@ func reach(t testing.TB, url string) connect.Server {
 	t.Helper()
 	s := connect.Server{
 		Secret:    connect.Secret{"key.json": account(t, url, nil)},
-		Addresses: connect.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Addresses: outbound.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 	}
 	s.Spec.TargetServer = url
 	s.Spec.SecretKeyRef.Name, s.Spec.SecretKeyRef.Key = "gcp", "key.json"

@@ -18,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
+	"github.com/keptn/gitops/outbound"
 	"github.com/keptn/gitops/policy/metric"
 	"github.com/keptn/gitops/policy/metric/connect"
 	"github.com/keptn/gitops/policy/metric/provider/loki"
@@ -34,7 +35,7 @@ func errorsOf() metric.Query {
 func serverAt(url string) connect.Server {
 	return connect.Server{
 		Spec:      metricsv1.KeptnMetricsProviderSpec{Type: metricsv1.Loki, TargetServer: url},
-		Addresses: connect.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Addresses: outbound.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	metricsv1 "github.com/keptn/gitops/api/metrics/v1"
+	"github.com/keptn/gitops/outbound"
 	"github.com/keptn/gitops/policy/metric"
 	"github.com/keptn/gitops/policy/metric/connect"
 	"github.com/keptn/gitops/policy/metric/provider/web"
@@ -31,7 +32,7 @@ func instant() metric.Query { return metric.Query{Expr: "cpu", At: at()} }
 func serverAt(url string, spec metricsv1.HTTPProvider) connect.Server {
 	return connect.Server{
 		Spec:      metricsv1.KeptnMetricsProviderSpec{Type: metricsv1.HTTP, TargetServer: url, HTTP: &spec},
-		Addresses: connect.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Addresses: outbound.Addresses{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 	}
 }
 
