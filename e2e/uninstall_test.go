@@ -133,7 +133,7 @@ func written(name, content string) string {
 func (t team) holdDeployer(ctx context.Context, sha string) func(context.Context) (corev1.Pod, error) {
 	GinkgoHelper()
 	job := strings.NewReplacer("namespace: shop", "namespace: "+string(t), "--namespace, shop", "--namespace, "+string(t),
-		"ghcr.io/keptn/gitops:latest", "docker.io/keptn/gitops:dev", "${ARGOCD_APP_REVISION}", sha,
+		"registry.example.com/keptn/gitops:1.2.3", "docker.io/keptn/gitops:dev", "${ARGOCD_APP_REVISION}", sha,
 	).Replace(shown("cli.md", "## keptn gate wait", "yaml gate.yaml"))
 	name := strings.TrimSpace(says(ctx, "kubectl create -o name -f "+written("gate.yaml", job)))
 	return func(ctx context.Context) (corev1.Pod, error) {

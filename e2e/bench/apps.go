@@ -43,6 +43,11 @@ type delivery struct {
 	reached reached
 	used    usage // by the controller, from began on; its memory is that at the end
 	audit   audit
+	// rest is how long the controller is measured once all is delivered: for events, and
+	// requests still to be logged.
+	rest time.Duration
+	// told is who is told of it; nil: nobody.
+	told *audience
 }
 
 // deliveries measures what it takes to deliver so many annotated apps at once.
@@ -85,12 +90,12 @@ func (b *bench) deliver(ctx context.Context, size int) (d delivery, err error) {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		Name: fmt.Sprintf("apps-%d", size), Annotations: map[string]string{lifecyclev1.NamespaceEnabledAnnotation: "enabled"},
 	}}
-	d = delivery{size: size}
+	d = delivery{size: size, rest: time.Second}
 	return d, b.within(ctx, namespace, func() error { return b.deliverIn(ctx, namespace.Name, &d) })
 }
 
 func (b *bench) deliverIn(ctx context.Context, namespace string, d *delivery) (err error) {
-	running, keptn, err := b.startController(ctx, namespace)
+	running, keptn, err := b.startControllerWith(ctx, namespace, d.told.settings())
 	if err != nil {
 		return err
 	}
@@ -98,6 +103,7 @@ func (b *bench) deliverIn(ctx context.Context, namespace string, d *delivery) (e
 	if err := b.awaitGates(running, namespace); err != nil {
 		return err
 	}
+	defer d.told.scrape(running, keptn)()
 	logged, err := logSize(b.bed.auditLog)
 	if err != nil {
 		return err
@@ -109,13 +115,16 @@ func (b *bench) deliverIn(ctx context.Context, namespace string, d *delivery) (e
 	if err := b.followDelivery(running, d, namespace); err != nil {
 		return err
 	}
-	if err := pause(ctx, time.Second); err != nil { // for events, and requests still to be logged
+	if err := pause(ctx, d.rest); err != nil {
 		return err
 	}
 	if d.used, err = keptn.usage(ctx); err != nil {
 		return err
 	}
 	d.used.cpu -= before.cpu
+	if err := d.told.account(ctx, keptn); err != nil {
+		return err
+	}
 	d.audit, err = readAudit(b.bed.auditLog, logged)
 	return err
 }

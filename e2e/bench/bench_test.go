@@ -80,6 +80,7 @@ func TestANumberThatIsNoneIsAnError(t *testing.T) {
 func TestTheTestbedSaysHowItIsReached(t *testing.T) {
 	const all = `export KUBECONFIG=/bed/admin.kubeconfig
 export TESTBED_DIR=/bed
+export TESTBED_HOST_IP=10.89.0.1
 export TESTBED_GITEA_URL=http://10.89.0.2:3000
 export TESTBED_GITEA_USER=keptn
 export TESTBED_GITEA_PASSWORD='with space'
@@ -91,7 +92,7 @@ export TESTBED_GIT_ROOT='/bed/my git'
 	got, err := parseTestbed([]byte(all), parts)
 	want := testbed{
 		kubeconfig: "/bed/admin.kubeconfig",
-		giteaURL:   "http://10.89.0.2:3000", giteaUser: "keptn", giteaToken: "abc=",
+		giteaURL:   "http://10.89.0.2:3000", giteaUser: "keptn", giteaToken: "abc=", hostIP: "10.89.0.1",
 		gitURL: "http://10.89.0.2:8418", gitRoot: "/bed/my git",
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(testbed{})); diff != "" || err != nil {

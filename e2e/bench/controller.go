@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -35,9 +36,17 @@ type controller struct {
 	stop            func() error
 }
 
+// settings are what a controller is told beside what all are told.
+type settings struct{ flags, variables []string }
+
 // startController runs the controller, with empty storage, until stop is called. The
 // returned context ends if it ends before that, and stop then says why.
 func (b *bench) startController(ctx context.Context, name string) (context.Context, *controller, error) {
+	return b.startControllerWith(ctx, name, settings{})
+}
+
+// startControllerWith is startController with settings of one's own.
+func (b *bench) startControllerWith(ctx context.Context, name string, more settings) (context.Context, *controller, error) {
 	dir := filepath.Join(b.work, name+"-controller")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, nil, fmt.Errorf("start the controller: %w", err)
@@ -57,12 +66,13 @@ func (b *bench) startController(ctx context.Context, name string) (context.Conte
 	//nolint:noctx // it is to end by SIGTERM, after those who use it
 	cmd := exec.Command(b.keptn, "controller", "--storage-dir", filepath.Join(dir, "storage"),
 		"--metrics-bind-address", metrics, "--health-probe-bind-address", probe, "--keptn-metrics-bind-address", values,
-		"--allow-plain-http-credentials", "--statuses-per-second", statusesPerSecond)
+		"--allow-plain-http-credentials", "--allow-addresses", "127.0.0.0/8", "--statuses-per-second", statusesPerSecond)
+	cmd.Args = append(cmd.Args, more.flags...)
 	collector, err := b.collector()
 	if err != nil {
 		return nil, nil, err
 	}
-	cmd.Env = append(append(os.Environ(), "KUBECONFIG="+b.bed.kubeconfig), collector...)
+	cmd.Env = slices.Concat(untold(os.Environ()), []string{"KUBECONFIG=" + b.bed.kubeconfig}, collector, more.variables)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt is for this program to pass on
 	if err := cmd.Start(); err != nil {
@@ -80,12 +90,17 @@ func (b *bench) startController(ctx context.Context, name string) (context.Conte
 		stop: func() error { return stop(cmd, ended, log.Name()) },
 	}
 	if c.proc, err = procfs.NewProc(cmd.Process.Pid); err == nil {
-		err = awaitReady(running, "http://"+probe+"/readyz")
+		err = errors.Join(awaitReady(running, "http://"+probe+"/readyz"), awaitReady(running, c.metrics)) // which are served by two servers
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, c.stop())
 	}
 	return running, c, nil
+}
+
+// untold leaves out what whoever runs this program sends their own telemetry by.
+func untold(env []string) []string {
+	return slices.DeleteFunc(env, func(variable string) bool { return strings.HasPrefix(variable, "OTEL_") })
 }
 
 // collector is how config/manager sets Go's garbage collector.

@@ -31,6 +31,12 @@ func (g gitea) create(ctx context.Context, name string) error {
 	return g.call(ctx, http.MethodPost, "/user/repos", body, nil)
 }
 
+// hook has Gitea send pushes to an address, signed with the key.
+func (g gitea) hook(ctx context.Context, repository, to, key string) error {
+	body := fmt.Sprintf(`{"type":"gitea","active":true,"events":["push"],"config":{"url":%q,"content_type":"json","secret":%q}}`, to, key)
+	return g.call(ctx, http.MethodPost, "/repos/"+g.owner+"/"+repository+"/hooks", body, nil)
+}
+
 // askAgain is the pause between an answer of Gitea's and the next question: short
 // enough to see a status when it comes, and long enough to leave Gitea its time.
 const askAgain = 10 * time.Millisecond

@@ -135,7 +135,7 @@ func benchmarkTable(results []result) table {
 func headings(units []string) []string {
 	known := map[string]string{
 		"ns/op": "time", "B/op": "allocated", "allocs/op": "allocations",
-		"B-received/op": "received", "requests/op": "requests", "evaluations/s": "per second and core",
+		"B-received/op": "received", "requests/op": "requests", "B-heap-peak": "heap, at most", "evaluations/s": "per second and core",
 	}
 	named := make([]string, len(units))
 	for i, unit := range units {

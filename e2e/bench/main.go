@@ -41,13 +41,18 @@ type measurement struct {
 func measurements() []measurement {
 	return []measurement{
 		{"push", []string{"api", "gitea"}, pushToStatus},
+		{"webhook", []string{"api", "gitea"}, hookToStatus},
+		{"statuses", nil, statusesOut},
 		{"poll", []string{"api", "git"}, idlePolls},
 		{"repository", nil, bigRepository},
+		{"leadtime", nil, leadTimes},
+		{"dora", nil, doraMetrics},
 		{"policy", nil, policyEvaluation},
 		{"analyses", []string{"api", "prometheus"}, analyses},
 		{"metrics", []string{"api", "prometheus"}, keepFresh(1_000)},
 		{"metrics-10000", []string{"api", "prometheus"}, keepFresh(10_000)},
 		{"apps", []string{"kwok", audited}, deliveries},
+		{"telemetry", []string{"kwok", audited}, telemetryOverhead},
 	}
 }
 
@@ -59,10 +64,12 @@ type bench struct {
 	// sizes are the numbers of apps that are delivered at once.
 	sizes []int
 
+	// keptn is the binary, once it is built.
+	keptn string
+
 	// What follows is there if a measurement needs the testbed.
-	keptn string // the controller's binary
-	bed   testbed
-	kube  client.WithWatch
+	bed  testbed
+	kube client.WithWatch
 	// apiMetrics reads what the API server counts.
 	apiMetrics func(context.Context) (families, error)
 }

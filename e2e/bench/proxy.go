@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// A proxy stands between clients and an HTTP server, on the loopback interface, and
+// A proxy stands between clients and an HTTP server, and
 // notes what passes. It changes nothing.
 type proxy struct {
 	url      string
@@ -41,12 +41,17 @@ type traffic struct {
 
 // startProxy serves until close is called, also when ctx has ended.
 func startProxy(ctx context.Context, target string) (*proxy, error) {
+	return startProxyAt(ctx, "127.0.0.1:0", target)
+}
+
+// startProxyAt is startProxy at an address of one's own.
+func startProxyAt(ctx context.Context, address, target string) (*proxy, error) {
 	to, err := url.Parse(target)
 	if err != nil {
 		return nil, fmt.Errorf("start the counting proxy: %w", err)
 	}
 	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
+	listener, err := config.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("start the counting proxy: %w", err)
 	}

@@ -37,7 +37,7 @@ type pushed struct {
 // pushToStatus measures how long it takes from a git push to the first status that
 // one can read on the commit, and, in a second series, where the time goes.
 func pushToStatus(ctx context.Context, b *bench) (_ []table, err error) {
-	repository, err := b.makeShop(ctx)
+	repository, err := b.makeShop(ctx, shop)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func pushToStatus(ctx context.Context, b *bench) (_ []table, err error) {
 	}
 	defer func() { err = errors.Join(err, c.stop()) }()
 
-	direct := follower{bench: b, copy: repository, environment: "bench", url: b.bed.giteaURL, take: func() traffic { return traffic{} }}
+	direct := follower{bench: b, copy: repository, repository: shop, environment: "bench", url: b.bed.giteaURL, take: func() traffic { return traffic{} }}
 	series, err := direct.follow(ctx, pushes)
 	if err != nil {
 		return nil, err
@@ -58,38 +58,40 @@ func pushToStatus(ctx context.Context, b *bench) (_ []table, err error) {
 		return []table{headline}, err
 	}
 	defer func() { err = errors.Join(err, through.close()) }()
-	traced := follower{bench: b, copy: repository, environment: "traced", url: through.url, take: through.take}
+	traced := follower{bench: b, copy: repository, repository: shop, environment: "traced", url: through.url, take: through.take}
 	if series, err = traced.follow(ctx, tracedPushes); err != nil {
 		return []table{headline}, err
 	}
 	return []table{headline, steps(series)}, nil
 }
 
-// makeShop makes the repository at Gitea, and what sources of it need.
-func (b *bench) makeShop(ctx context.Context) (*workingCopy, error) {
-	if err := b.gitea().create(ctx, shop); err != nil {
+// makeShop makes a repository at Gitea, and what sources of it need, in the namespace of
+// its name.
+func (b *bench) makeShop(ctx context.Context, name string) (*workingCopy, error) {
+	if err := b.gitea().create(ctx, name); err != nil {
 		return nil, err
 	}
 	for _, obj := range []client.Object{
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: shop}},
-		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: shop, Name: "git"},
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}},
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "git"},
 			StringData: map[string]string{"username": b.bed.giteaUser, "password": b.bed.giteaToken}},
-		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: shop, Name: "forge"},
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "forge"},
 			StringData: map[string]string{"token": b.bed.giteaToken}},
 	} {
 		if err := b.kube.Create(ctx, obj); err != nil {
 			return nil, fmt.Errorf("prepare the cluster: %w", err)
 		}
 	}
-	url := b.bed.giteaURL + "/" + b.bed.giteaUser + "/" + shop + ".git"
-	return newWorkingCopy(ctx, filepath.Join(b.work, shop), url, b.bed.giteaUser, b.bed.giteaToken)
+	url := b.bed.giteaURL + "/" + b.bed.giteaUser + "/" + name + ".git"
+	return newWorkingCopy(ctx, filepath.Join(b.work, name), url, b.bed.giteaUser, b.bed.giteaToken)
 }
 
 // A follower pushes commits and follows them to their statuses.
 type follower struct {
 	*bench
-	copy        *workingCopy
-	environment string
+	copy *workingCopy
+	// repository is its name, and the namespace of the source.
+	repository, environment string
 	// url is where the controller finds Gitea.
 	url string
 	// take returns the traffic since it was last called.
@@ -98,12 +100,12 @@ type follower struct {
 	count int
 }
 
-// follow measures n pushes of a source of its own.
-func (f *follower) follow(ctx context.Context, n int) ([]pushed, error) {
-	source := &gitopsv1alpha1.GitSource{
-		ObjectMeta: metav1.ObjectMeta{Namespace: shop, Name: f.environment},
+// source is the one that is followed, which looks at the remote only if it is asked to.
+func (f *follower) source() *gitopsv1alpha1.GitSource {
+	return &gitopsv1alpha1.GitSource{
+		ObjectMeta: metav1.ObjectMeta{Namespace: f.repository, Name: f.environment},
 		Spec: gitopsv1alpha1.GitSourceSpec{
-			URL:         f.url + "/" + f.bed.giteaUser + "/" + shop + ".git",
+			URL:         f.url + "/" + f.bed.giteaUser + "/" + f.repository + ".git",
 			Interval:    metav1.Duration{Duration: time.Hour},
 			Provider:    gitopsv1alpha1.GiteaProvider,
 			Environment: f.environment,
@@ -111,6 +113,11 @@ func (f *follower) follow(ctx context.Context, n int) ([]pushed, error) {
 			Statuses:    &gitopsv1alpha1.Statuses{SecretRef: &meta.LocalObjectReference{Name: "forge"}},
 		},
 	}
+}
+
+// follow measures n pushes of a source of its own.
+func (f *follower) follow(ctx context.Context, n int) ([]pushed, error) {
+	source := f.source()
 	if err := f.kube.Create(ctx, source); err != nil {
 		return nil, fmt.Errorf("create the source: %w", err)
 	}
@@ -149,7 +156,7 @@ func (f *follower) push(ctx context.Context, source *gitopsv1alpha1.GitSource) (
 		return p, fmt.Errorf("ask for a look at the repository: %w", err)
 	}
 	p.asked = time.Now()
-	if p.seen, err = f.gitea().await(ctx, shop, commit, "keptn/"+f.environment+"/validate"); err != nil {
+	if p.seen, err = f.gitea().await(ctx, f.repository, commit, "keptn/"+f.environment+"/validate"); err != nil {
 		return p, err
 	}
 	err = pause(ctx, betweenPushes)
@@ -166,25 +173,35 @@ func latencies(series []pushed) table {
 			"and the statuses of the commit are asked for, %s after each answer, until `validate` is there. The p99 of %d is all but the slowest one.",
 			len(series), meta.ReconcileRequestAnnotation, askAgain, len(series)),
 	}
-	for _, from := range []struct {
-		name string
-		time func(pushed) time.Duration
-	}{
+	t.rows = quantilesOf(series, []span[pushed]{
 		{"from the return of `git push`", func(p pushed) time.Duration { return p.seen.Sub(p.ended) }},
 		{"from the start of `git push`", func(p pushed) time.Duration { return p.seen.Sub(p.began) }},
 		{"`git push` itself", func(p pushed) time.Duration { return p.ended.Sub(p.began) }},
-	} {
+	})
+	return t
+}
+
+// A span is one time that each of a series took.
+type span[T any] struct {
+	name string
+	time func(T) time.Duration
+}
+
+// quantilesOf are the rows of a table of spans: median, p90, p99, least, most.
+func quantilesOf[T any](series []T, spans []span[T]) [][]string {
+	var rows [][]string
+	for _, s := range spans {
 		values := make([]float64, len(series))
 		for i, p := range series {
-			values[i] = milliseconds(from.time(p))
+			values[i] = milliseconds(s.time(p))
 		}
-		row := []string{from.name}
+		row := []string{s.name}
 		for _, q := range []float64{0.5, 0.9, 0.99, 0, 1} {
 			row = append(row, ms(quantile(values, q)))
 		}
-		t.rows = append(t.rows, row)
+		rows = append(rows, row)
 	}
-	return t
+	return rows
 }
 
 // A step is what happens to every push at some time.

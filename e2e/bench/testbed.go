@@ -38,9 +38,11 @@ const audited = "audit"
 type testbed struct {
 	kubeconfig                      string
 	giteaURL, giteaUser, giteaToken string
-	gitURL, gitRoot                 string
-	prometheusURL, auditLog         string
-	versions                        []string
+	// hostIP is where Gitea reaches this program.
+	hostIP                  string
+	gitURL, gitRoot         string
+	prometheusURL, auditLog string
+	versions                []string
 }
 
 // variables are what the testbed says of each of its parts.
@@ -51,21 +53,18 @@ func (t *testbed) variables() map[string]map[string]*string {
 		audited: {"TESTBED_AUDIT_LOG": &t.auditLog},
 		"gitea": {
 			"TESTBED_GITEA_URL": &t.giteaURL, "TESTBED_GITEA_USER": &t.giteaUser, "TESTBED_GITEA_TOKEN": &t.giteaToken,
+			"TESTBED_HOST_IP": &t.hostIP,
 		},
 		"git":        {"TESTBED_GIT_URL": &t.gitURL, "TESTBED_GIT_ROOT": &t.gitRoot},
 		"prometheus": {"TESTBED_PROMETHEUS_URL": &t.prometheusURL},
 	}
 }
 
-// bringUp builds the controller and brings up a testbed of these parts with Keptn's
+// bringUp builds keptn and brings up a testbed of these parts with Keptn's
 // kinds in it.
 func (b *bench) bringUp(ctx context.Context, parts []string) error {
-	b.progress.Print("builds the controller")
-	b.keptn = filepath.Join(b.work, "keptn")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.keptn, "./cmd/keptn")
-	build.Dir, build.Env = b.root, append(build.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the controller: %w\n%s", err, out)
+	if err := b.build(ctx); err != nil {
+		return err
 	}
 	if err := b.takeDown(ctx); err != nil { // what a crash has left
 		return err
@@ -83,6 +82,22 @@ func (b *bench) bringUp(ctx context.Context, parts []string) error {
 		return err
 	}
 	return b.connect(ctx)
+}
+
+// build builds keptn as make build does, once.
+func (b *bench) build(ctx context.Context) error {
+	if b.keptn != "" {
+		return nil
+	}
+	b.progress.Print("builds keptn")
+	binary := filepath.Join(b.work, "keptn")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "timetzdata", "-ldflags", "-s -w", "-o", binary, "./cmd/keptn")
+	build.Dir, build.Env = b.root, append(build.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build keptn: %w\n%s", err, out)
+	}
+	b.keptn = binary
+	return nil
 }
 
 // upArguments bring up these parts.

@@ -1,16 +1,17 @@
 // Command demo tells the story of five commits: it brings up a cluster, a Git
 // server and a Prometheus, installs the controller, and shows what each commit
-// is told. FORGE=gitea has the commits on Gitea, and KEEP=1 leaves all of it up.
+// is told; then the trace of one of them, and how well the app was delivered. FORGE=gitea
+// has the commits on Gitea, and KEEP=1 leaves all of it up.
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"syscall"
-	"time"
 )
 
 func main() {
@@ -32,8 +33,9 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("make a folder for the working copy: %w", err)
 	}
-	n := &narrator{start: time.Now(), out: os.Stdout}
+	n := newNarrator(os.Stdout)
 	keep := os.Getenv("KEEP") != ""
+	stays := keep || os.Getenv("KUBECONFIG") != ""
 	defer func() {
 		if !keep {
 			_ = os.RemoveAll(work) // a leftover in the temporary folder is no failure
@@ -52,9 +54,25 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	return play(ctx, n, root, work, stays)
+}
+
+// play tells the story on a cluster that has the controller, and that stays or not.
+func play(ctx context.Context, n *narrator, root, work string, stays bool) (err error) {
 	s, err := open(ctx, root, work)
 	if err != nil {
 		return err
+	}
+	if host := os.Getenv(hostIP); host == "" {
+		n.say("traces are sent nowhere: %s would say how pods reach this machine", hostIP)
+	} else {
+		if s.traces, err = collect(ctx, n, host); err != nil {
+			return err
+		}
+		defer s.traces.Close()
+		if stays {
+			defer func() { err = errors.Join(err, forget(ctx)) }()
+		}
 	}
 	for _, c := range chapters() {
 		if err := s.tell(ctx, n, c); err != nil {

@@ -8,6 +8,9 @@ import (
 	"text/tabwriter"
 	"time"
 
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"golang.org/x/term"
+
 	"github.com/keptn/gitops/e2e/stage"
 )
 
@@ -15,6 +18,17 @@ import (
 type narrator struct {
 	start time.Time
 	out   io.Writer
+	paint paint
+}
+
+// newNarrator returns one that begins now, and paints where people read on a terminal,
+// see https://no-color.org.
+func newNarrator(out *os.File) *narrator {
+	n := &narrator{start: time.Now(), out: out, paint: plain}
+	if term.IsTerminal(int(out.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" { //nolint:gosec // a file descriptor fits
+		n.paint = coloured
+	}
+	return n
 }
 
 func (n *narrator) say(format string, args ...any) {
@@ -35,9 +49,11 @@ func (n *narrator) status(s stage.Status, after time.Duration) {
 
 // outcome is what is told of a commit at the end.
 type outcome struct {
-	sha, message string
-	statuses     []stage.Status
-	leadTime     string
+	chapter
+
+	sha      string
+	statuses []stage.Status
+	leadTime string
 }
 
 // table is the list of commits with what they show.
@@ -52,6 +68,17 @@ func (n *narrator) table(outcomes []outcome) {
 		}
 	}
 	_ = w.Flush() // a narrator whose page is gone cannot say so
+}
+
+// trace draws the trace of a commit.
+func (n *narrator) trace(spans []*tracepb.Span) {
+	for _, line := range heading(spans[0]) {
+		fmt.Fprintf(n.out, "%-10s  %s\n", line[0], line[1])
+	}
+	fmt.Fprintln(n.out)
+	for _, line := range timeline(spans, n.paint) {
+		fmt.Fprintln(n.out, line)
+	}
 }
 
 // kept says how to go on where it was left up.

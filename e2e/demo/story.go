@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/keptn/gitops/e2e/internal/collector"
 	"github.com/keptn/gitops/e2e/stage"
 )
 
@@ -64,7 +66,10 @@ func prepare(ctx context.Context, n *narrator, root string) (down func() error, 
 			return down, err
 		}
 	}
-	if err := stage.Install(ctx, os.Stderr, root, "--allow-plain-http-credentials"); err != nil {
+	built := make(chan error, 1)
+	go func() { built <- buildKeptn(ctx, root) }()
+	err = stage.Install(ctx, os.Stderr, root, "--allow-plain-http-credentials")
+	if err := errors.Join(err, <-built); err != nil {
 		return down, err
 	}
 	n.say("the controller runs: kubectl apply -k config/default")
@@ -95,7 +100,11 @@ func bringUp(ctx context.Context, n *narrator, bed *stage.Testbed, root string) 
 // story is what happens to a project.
 type story struct {
 	*stage.Project
+	// root is this repository.
+	root     string
 	outcomes []outcome
+	// traces has what the controller sent, or is nil.
+	traces *collector.Collector
 }
 
 // open makes the project.
@@ -105,7 +114,7 @@ func open(ctx context.Context, root, work string) (*story, error) {
 		return nil, err
 	}
 	project, err := stage.NewProject(ctx, cluster, root, work, "shop", onGitea())
-	return &story{Project: project}, err
+	return &story{Project: project, root: root}, err
 }
 
 // tell plays one chapter: commit, push, apply, and see what the commit is told.
@@ -133,7 +142,7 @@ func (s *story) tell(ctx context.Context, n *narrator, c chapter) error {
 		n.say("not applied: its check is red")
 	}
 	lead, err := s.leadTime(ctx, sha)
-	s.outcomes = append(s.outcomes, outcome{sha: sha, message: c.message, statuses: shown, leadTime: lead})
+	s.outcomes = append(s.outcomes, outcome{chapter: c, sha: sha, statuses: shown, leadTime: lead})
 	return err
 }
 
@@ -197,8 +206,25 @@ func (s *story) leadTime(ctx context.Context, sha string) (string, error) {
 	return kav.Status.LeadTime.Duration.String(), nil
 }
 
-// end prints all commits with what they show, and how to see it oneself.
+// end prints all commits with what they show, how to see it oneself, the trace of one of
+// them, and how well the app was delivered.
 func (s *story) end(ctx context.Context, n *narrator) error {
+	if err := s.overview(ctx, n); err != nil {
+		return err
+	}
+	for _, told := range s.outcomes {
+		if told.ends[stage.PostDeployment] != "failure" {
+			continue // the trace of what fails says most
+		}
+		if err := s.trace(ctx, n, told); err != nil {
+			return err
+		}
+	}
+	return s.dora(ctx, n)
+}
+
+// overview prints all commits with what they show, and how to see it oneself.
+func (s *story) overview(ctx context.Context, n *narrator) error {
 	if onGitea() {
 		n.chapter("What Gitea's API says of each commit")
 		n.table(s.outcomes)

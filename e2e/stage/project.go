@@ -126,9 +126,8 @@ func Add(file, content string) Change {
 	}
 }
 
-// Push commits the changes, pushes them, and has the source look at them at
-// once, as the webhook of a forge would.
-func (p *Project) Push(ctx context.Context, message string, changes ...Change) (string, error) {
+// Commit commits the changes and pushes them. Nobody is told.
+func (p *Project) Commit(ctx context.Context, message string, changes ...Change) (string, error) {
 	for _, change := range changes {
 		app, err := change(p.App)
 		if err != nil {
@@ -136,7 +135,13 @@ func (p *Project) Push(ctx context.Context, message string, changes ...Change) (
 		}
 		p.App = app
 	}
-	sha, err := p.Repo.Push(ctx, message, p.App)
+	return p.Repo.Push(ctx, message, p.App)
+}
+
+// Push commits the changes, pushes them, and has the source look at them at
+// once, as the webhook of a forge would.
+func (p *Project) Push(ctx context.Context, message string, changes ...Change) (string, error) {
+	sha, err := p.Commit(ctx, message, changes...)
 	if err != nil {
 		return "", err
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/keptn/gitops/dora"
 	"github.com/keptn/gitops/gitsource/forge"
 )
 
@@ -21,7 +22,8 @@ type Status struct {
 // History reads all that a commit was ever told, oldest first.
 type History func(ctx context.Context, commit string) ([]Status, error)
 
-// FromNotes reads statuses from Git notes, by Git's own means.
+// FromNotes reads statuses from Git notes, by Git's own means, and leaves out the
+// deployments that are there as well.
 func FromNotes(r *Repo) History {
 	return func(ctx context.Context, commit string) ([]Status, error) {
 		listed, err := r.Git(ctx, "ls-remote", "origin", forge.NotesRef)
@@ -37,6 +39,9 @@ func FromNotes(r *Repo) History {
 		}
 		var history []Status
 		for line := range strings.Lines(text) {
+			if _, deployment := dora.DeploymentOfNote(strings.TrimSpace(line)); deployment {
+				continue
+			}
 			note, err := forge.ParseNote(commit, strings.TrimSpace(line))
 			if err != nil {
 				return nil, err

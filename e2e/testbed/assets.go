@@ -57,11 +57,13 @@ func link(path, name string) error {
 // runs by default.
 func everyBinary() []string {
 	var names []string
-	for _, c := range components() {
-		if c.name != "kwok" {
-			names = append(names, c.binaries...)
+	for _, part := range defaultParts {
+		for _, c := range components() {
+			if slices.Contains(parts[part], c.name) {
+				names = append(names, c.binaries...)
+			}
 		}
 	}
 	slices.Sort(names)
-	return names
+	return slices.Compact(names)
 }

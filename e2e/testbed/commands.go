@@ -211,10 +211,10 @@ func assetsCommand(source *string) *cobra.Command {
 }
 
 func imagesCommand(source *string) *cobra.Command {
-	runtimes := taskRuntimes()
+	runtimes := allRuntimes()
 	cmd := &cobra.Command{
 		Use:     "images",
-		Short:   "Print archives of the images that run the code of tasks, after making the missing ones",
+		Short:   "Print archives of the images that run the code of tasks, and of curl, after making the missing ones",
 		Example: `  go run . load $(go run . images)`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -18,6 +18,7 @@ type component struct {
 	packages []binaries.Package
 	port     int // at the node's address; 0 if it serves nobody outside
 
+	prepare func(ctx context.Context, b *bed) error // what must be in the cluster when it starts; may be nil
 	command func(*bed) (*exec.Cmd, error)           // writes its files and says what to run
 	ready   func(context.Context, *bed) error       // one look; nil when it serves
 	then    func(ctx context.Context, b *bed) error // what others rely on, once it is ready; may be nil
@@ -35,6 +36,11 @@ const (
 
 // components is the whole testbed. Each is started as soon as what it needs is ready.
 func components() []component {
+	return slices.Concat(clusterComponents(), serviceComponents(), applierComponents())
+}
+
+// clusterComponents are the cluster and its node.
+func clusterComponents() []component {
 	return []component{
 		{
 			name: "etcd", binaries: []string{"etcd"},
@@ -71,6 +77,12 @@ func components() []component {
 			name: "coredns", needs: []string{"kube-apiserver"}, binaries: []string{"coredns"}, port: dnsPort,
 			command: corednsCommand, ready: corednsReady, then: publishDNS,
 		},
+	}
+}
+
+// serviceComponents are what is beside a cluster, and kwok.
+func serviceComponents() []component {
+	return []component{
 		{
 			name: "gitea", binaries: []string{"gitea"}, packages: []binaries.Package{binaries.Git}, port: giteaPort,
 			command: giteaCommand, ready: giteaReady, then: giteaAccount,
@@ -90,6 +102,41 @@ func components() []component {
 	}
 }
 
+// applierComponents are what applies repositories to a cluster.
+func applierComponents() []component {
+	return []component{
+		{
+			name: "source-controller", needs: []string{"kube-apiserver"}, binaries: []string{"source-controller"}, port: artifactPort,
+			prepare: fluxKinds("source-controller"),
+			command: sourceControllerCommand, ready: localHealth("http", sourceHealthPort, "/readyz"),
+		},
+		{
+			name: "kustomize-controller", needs: []string{"source-controller"}, binaries: []string{"kustomize-controller"},
+			prepare: fluxKinds("kustomize-controller"),
+			command: kustomizeControllerCommand, ready: localHealth("http", kustomizationHealthPort, "/readyz"),
+		},
+		{
+			name: "helm-controller", needs: []string{"source-controller"}, binaries: []string{"helm-controller"},
+			prepare: fluxKinds("helm-controller"),
+			command: helmControllerCommand, ready: localHealth("http", helmHealthPort, "/readyz"),
+		},
+		{
+			name: "redis", packages: []binaries.Package{binaries.Redis},
+			command: redisCommand, ready: redisReady,
+		},
+		{
+			name: "argocd-repo-server", needs: []string{"redis"}, binaries: []string{"argocd", "kustomize", "helm"},
+			packages: []binaries.Package{binaries.Git},
+			command:  repoServerCommand, ready: localHealth("http", repoServerHealthPort, "/healthz?full=true"),
+		},
+		{
+			name: "argocd-application-controller", needs: []string{"kube-apiserver", "argocd-repo-server"}, binaries: []string{"argocd"},
+			prepare: argoSettings,
+			command: argoControllerCommand, ready: localHealth("http", argoControllerInfoPort, "/healthz"),
+		},
+	}
+}
+
 // parts are the names under which components are chosen, and "all" the default.
 var parts = map[string][]string{
 	"api":           {"etcd", "kube-apiserver"},
@@ -99,6 +146,9 @@ var parts = map[string][]string{
 	"prometheus":    {"prometheus"},
 	"git":           {"git"},
 	"kwok":          {"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok"},
+	"flux":          {"etcd", "kube-apiserver", "source-controller", "kustomize-controller"},
+	"helm":          {"etcd", "kube-apiserver", "source-controller", "helm-controller"},
+	"argocd":        {"etcd", "kube-apiserver", "redis", "argocd-repo-server", "argocd-application-controller"},
 }
 
 var defaultParts = []string{"node", "gitea", "prometheus", "git"}

@@ -23,6 +23,7 @@ func TestChoose(t *testing.T) {
 		"Scale":    {"kwok brings what it needs, and no node.", []string{"control-plane"}, []string{"kwok"}, []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok"}, false},
 		"KwokOnly": {"The control plane is implied.", []string{"kwok"}, nil, []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok"}, false},
 		"Services": {"Parts run without a cluster, too.", []string{"git", "gitea"}, nil, []string{"gitea", "git"}, false},
+		"Appliers": {"Each brings its own sources, and no controller manager.", []string{"flux", "argocd"}, nil, []string{"etcd", "kube-apiserver", "source-controller", "kustomize-controller", "redis", "argocd-repo-server", "argocd-application-controller"}, false},
 		"Unknown":  {"A part that does not exist is an error, not nothing.", []string{"ingress"}, nil, nil, true},
 	}
 	for name, c := range cases {
@@ -35,15 +36,17 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-// TestDefaultIsEverythingButKwok keeps `up` bringing up what its help says.
-func TestDefaultIsEverythingButKwok(t *testing.T) {
+// TestDefaultLeavesOutWhatIsSlowToBuild keeps `up` bringing up what its help says.
+func TestDefaultLeavesOutWhatIsSlowToBuild(t *testing.T) {
 	got, err := choose(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	asked := []string{"kwok", "source-controller", "kustomize-controller", "helm-controller",
+		"redis", "argocd-repo-server", "argocd-application-controller"}
 	for _, c := range components() {
-		if slices.Contains(got, c.name) == (c.name == "kwok") {
-			t.Errorf("default has %s: %t", c.name, c.name == "kwok")
+		if slices.Contains(got, c.name) == slices.Contains(asked, c.name) {
+			t.Errorf("default has %s: %t", c.name, slices.Contains(got, c.name))
 		}
 	}
 }

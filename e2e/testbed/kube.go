@@ -51,6 +51,11 @@ func (k *kube) apply(ctx context.Context, path string, object any) error {
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", path, err)
 	}
+	return k.applyText(ctx, path, text)
+}
+
+// applyText is apply for an object in YAML or JSON.
+func (k *kube) applyText(ctx context.Context, path string, text []byte) error {
 	return k.do(ctx, http.MethodPatch, path+"?fieldManager=testbed&force=true", text, nil)
 }
 

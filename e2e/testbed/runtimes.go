@@ -17,11 +17,14 @@ import (
 	"github.com/keptn/gitops/e2e/testbed/internal/rootfs"
 )
 
-// A taskRuntime is an image that Keptn runs the code of tasks in. None can be pulled,
-// so it is made here, of the real program and the libraries that this needs.
+// A taskRuntime is an image of one program, as that which Keptn runs the code of tasks
+// in. None can be pulled, so it is made here, of the real program and the libraries that
+// this needs.
 type taskRuntime struct {
 	name  string // of the program, which is what the image runs
 	image string // its name in a pod's spec
+	// takes says that arguments are the program's, else they are a command of their own.
+	takes bool
 	// debian are the packages that the image has, npm the pins of a program that no
 	// package of Debian has, below the testbed's folder, and program its file, a
 	// pattern below node_modules.
@@ -30,7 +33,7 @@ type taskRuntime struct {
 	prepare, try []string // run in the finished root: once as its owner, and as a user without rights
 }
 
-// taskRuntimes are all there are, by the names that Keptn gives them by default.
+// taskRuntimes are all that Keptn itself runs, by the names that Keptn gives them by default.
 func taskRuntimes() []taskRuntime {
 	return []taskRuntime{
 		{
@@ -53,6 +56,23 @@ func taskRuntimes() []taskRuntime {
 				"assert ssl.create_default_context().get_ca_certs()"},
 		},
 	}
+}
+
+// allRuntimes are the task runtimes, and beside them what Jobs of the documentation ask
+// Keptn with.
+func allRuntimes() []taskRuntime {
+	return append(taskRuntimes(), taskRuntime{
+		name: "curl", image: "docker.io/curlimages/curl:8.16.0", takes: true,
+		debian: []string{
+			"libc6", "curl", "libcurl4",
+			// What libcurl4 needs.
+			"libbrotli1", "libcom-err2", "libffi8", "libgmp10", "libgnutls30", "libgssapi-krb5-2", "libhogweed6", "libidn2-0",
+			"libk5crypto3", "libkeyutils1", "libkrb5-3", "libkrb5support0", "libldap-2.5-0", "libnettle8", "libnghttp2-14",
+			"libp11-kit0", "libpsl5", "librtmp1", "libsasl2-2", "libssh2-1", "libssl3", "libtasn1-6", "libunistring2",
+			"libzstd1", "zlib1g",
+		},
+		try: []string{"/usr/bin/curl", "--version"},
+	})
 }
 
 // makeImages makes the images that are not in the cache yet and returns the archives
@@ -123,6 +143,9 @@ func (r taskRuntime) build(ctx context.Context, source, archive string, progress
 		return fmt.Errorf("make a folder: %w", err)
 	}
 	img := image{names: []string{r.image}, root: root, command: []string{r.name}}
+	if r.takes {
+		img.entrypoint, img.command = img.command, nil
+	}
 	finished := filepath.Join(work, "finished.tar")
 	for _, step := range []func() error{
 		func() error { return rootfs.Update(ctx) },
@@ -147,6 +170,9 @@ func (r taskRuntime) build(ctx context.Context, source, archive string, progress
 func (r taskRuntime) addProgram(ctx context.Context, source, work, root string, progress io.Writer) error {
 	name := filepath.Join("usr/bin", r.name)
 	if r.npm == "" {
+		if _, err := os.Lstat(filepath.Join(root, name)); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 		return rootfs.Link(root, name, r.name+"3")
 	}
 	if err := binaries.Install(ctx, progress, binaries.NPM); err != nil {

@@ -55,10 +55,7 @@ func (u *unit) start(ctx context.Context) error {
 		return nil
 	}
 	began := time.Now()
-	err := u.launch()
-	if err == nil {
-		err = u.await(ctx)
-	}
+	err := u.run(ctx)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if err != nil && ctx.Err() != nil {
@@ -78,6 +75,21 @@ func (u *unit) start(ctx context.Context) error {
 		close(u.served)
 	}
 	return nil
+}
+
+// run starts the component, where it finds what it needs, and returns when it is of use.
+func (u *unit) run(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not ready after %s", startTimeout))
+	defer cancel()
+	if u.prepare != nil {
+		if err := u.prepare(ctx, u.bed); err != nil {
+			return err
+		}
+	}
+	if err := u.launch(); err != nil {
+		return err
+	}
+	return u.await(ctx)
 }
 
 // launch starts the process, with its output in a log of its own.
@@ -120,8 +132,6 @@ func (u *unit) watch(cmd *exec.Cmd, exited chan struct{}) {
 
 // await returns when the component is of use, or cannot become so.
 func (u *unit) await(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not ready after %s", startTimeout))
-	defer cancel()
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	go func() {

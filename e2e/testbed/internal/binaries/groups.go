@@ -69,6 +69,28 @@ var groups = []group{
 		ldflags:  "-s -w",
 		commands: []command{{name: "kwok", pkg: "sigs.k8s.io/kwok/cmd/kwok", output: "kwok"}},
 	},
+	flux("source-controller"),
+	flux("kustomize-controller"),
+	flux("helm-controller"),
+	{
+		dir:      "binaries/argocd",
+		module:   "github.com/argoproj/argo-cd/v3",
+		ldflags:  "-s -w -X github.com/argoproj/argo-cd/v3/common.version={number}",
+		commands: []command{{name: "argocd", pkg: ".", output: "argocd"}},
+		data:     []string{"hack", "manifests/base/config", "manifests/crds"},
+	},
+	{
+		dir:      "binaries/argocd",
+		module:   "sigs.k8s.io/kustomize/kustomize/v5",
+		ldflags:  "-s -w -X sigs.k8s.io/kustomize/api/provenance.version={version}",
+		commands: []command{{name: "kustomize", pkg: "sigs.k8s.io/kustomize/kustomize/v5", output: "kustomize"}},
+	},
+	{
+		dir:      "binaries/helm",
+		module:   "helm.sh/helm/v4",
+		ldflags:  "-s -w",
+		commands: []command{{name: "helm", pkg: "helm.sh/helm/v4/cmd/helm", output: "helm"}},
+	},
 	{
 		dir:      "pause",
 		ldflags:  "-s -w",
@@ -78,6 +100,18 @@ var groups = []group{
 
 func kubernetes(name string) command {
 	return command{name: name, pkg: "k8s.io/kubernetes/cmd/" + name, output: name}
+}
+
+// flux is one of Flux's controllers, with the kinds that it looks after.
+func flux(name string) group {
+	module := "github.com/fluxcd/" + name
+	return group{
+		dir:      "binaries/flux",
+		module:   module,
+		ldflags:  "-s -w",
+		commands: []command{{name: name, pkg: module, output: name}},
+		data:     []string{"config/crd/bases"},
+	}
 }
 
 // Names lists every binary that can be built.

@@ -30,6 +30,7 @@ var (
 	Iptables   = Package{Name: "iptables", File: "/usr/sbin/iptables"}
 	Busybox    = Package{Name: "busybox-static", File: "/bin/busybox", Static: true}
 	Prometheus = Package{Name: "prometheus", File: "/usr/bin/prometheus", Service: "prometheus"}
+	Redis      = Package{Name: "redis-server", File: "/usr/bin/redis-server", Service: "redis-server"}
 	Git        = Package{Name: "git", File: "/usr/bin/git"}
 	NPM        = Package{Name: "npm", File: "npm", Anywhere: true}
 )
