@@ -28,10 +28,11 @@ build: ## Build bin/keptn
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags timetzdata -ldflags "-s -w -X main.version=$(VERSION)" -o bin/keptn ./cmd/keptn
 
 .PHONY: generate
-generate: ## Generate deep copies, CRDs, JSON Schemas and the controller's role
+generate: ## Generate deep copies, CRDs, JSON Schemas, boards and the controller's role
 	$(TOOL) controller-gen object paths=./api/...
 	$(TOOL) controller-gen crd:allowDangerousTypes=true paths=./api/... output:crd:artifacts:config=config/crd
 	go run ./config/schema/gen config/schema
+	go run ./config/grafana/gen config/grafana
 	$(TOOL) controller-gen --load-build-tags=none rbac:roleName=keptn-gitops paths=./controllers/... output:rbac:artifacts:config=config/rbac
 
 .PHONY: tidy
@@ -58,7 +59,7 @@ unit: ## Run the tests that need nothing but Go and Git
 
 .PHONY: integration
 integration: ## Run the controllers against a real API server
-	KUBEBUILDER_ASSETS=$$($(TESTBED) assets) && export KUBEBUILDER_ASSETS && go test -timeout 20m ./controllers
+	KUBEBUILDER_ASSETS=$$($(TESTBED) assets) && export KUBEBUILDER_ASSETS && go test -timeout 30m ./controllers
 
 .PHONY: test-testbed
 test-testbed: ## Run the testbed's own tests
@@ -71,7 +72,7 @@ test-e2e: image image-example ## Run end to end: in the testbed, or in the clust
 	PATH="$$($(TESTBED) assets):$$PATH"; \
 	if [ -z "$${KUBECONFIG:-}" ]; then \
 		trap '$(E2E_BED) down >/dev/null' EXIT; trap 'exit 130' INT TERM; \
-		access=$$($(E2E_BED) up); eval "$$access"; export TESTBED_NAME=e2e; \
+		access=$$($(E2E_BED) up --with flux,helm,argocd); eval "$$access"; export TESTBED_NAME=e2e; \
 		$(E2E_BED) load $(CURDIR)/dist/keptn.tar $(CURDIR)/dist/checkout.tar; \
 		$(E2E_BED) load $$($(TESTBED) images); \
 	fi; \

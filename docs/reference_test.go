@@ -9,15 +9,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/keptn/gitops/api/gitops/v1alpha1"
-	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
-	"github.com/keptn/gitops/telemetry"
+	"github.com/keptn/gitops/config/metricstest"
+	"github.com/keptn/gitops/telemetry/event"
 )
 
 func TestPagesNameTheFieldsThatThereAre(t *testing.T) {
@@ -120,14 +117,14 @@ func commands(t *testing.T, above string) []string {
 // commandOf is the command of a command line: the words before its arguments.
 func commandOf(line string) string {
 	words := regexp.MustCompile(`[a-z]+`).FindAllString(line, 2)
-	if n := len(words); n > 1 && (words[0] == "policy" || words[0] == "convert") {
+	if n := len(words); n > 1 && (words[0] == "policy" || words[0] == "convert" || words[0] == "gate") {
 		return words[0] + " " + words[1]
 	}
 	return words[0]
 }
 
 func TestCommandsForAClusterNameWhatThereIs(t *testing.T) {
-	known := []string{"namespace", "events", "deployment", "secret", "apiservice"}
+	known := []string{"namespace", "events", "deployment", "job", "secret", "apiservice"}
 	for _, k := range readKinds(t) {
 		known = append(append(known, k.names.Plural, k.names.Singular), k.names.ShortNames...)
 	}
@@ -249,45 +246,48 @@ func TestEveryMakeTargetExists(t *testing.T) {
 }
 
 func TestOperationsNamesEveryMetric(t *testing.T) {
-	registry := prometheus.NewRegistry()
-	metrics, err := telemetry.NewMetrics(t.Context(), "1.2.3", registry)
-	if err != nil {
-		t.Fatal(err)
+	var names []string
+	for _, family := range metricstest.Gather(t) {
+		if !strings.HasPrefix(family.GetName(), "keptn_") {
+			continue
+		}
+		names = append(names, family.GetName())
+		for _, label := range family.GetMetric()[0].GetLabel() {
+			if !strings.HasPrefix(label.GetName(), "otel_scope_") && !slices.Contains(names, label.GetName()) {
+				names = append(names, label.GetName())
+			}
+		}
 	}
-	start := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
-	kav := &lifecyclev1.KeptnAppVersion{}
-	kav.Status.StartTime, kav.Status.EndTime = metav1.NewTime(start), metav1.NewTime(start.Add(time.Minute))
-	kav.Status.LeadTime = &metav1.Duration{Duration: time.Hour}
-	metrics.DeliveryEnded(t.Context(), kav)
-	families, err := registry.Gather()
-	if err != nil || len(families) < 4 {
-		t.Fatalf("%d metrics: %v", len(families), err)
+	if len(names) < 40 {
+		t.Fatalf("only %q were gathered", names)
 	}
 	text := readPage(t, "operations.md").text
-	for _, f := range families {
-		if strings.HasPrefix(f.GetName(), "keptn_") && !strings.Contains(text, "`"+f.GetName()+"`") {
-			t.Errorf("operations.md does not name the metric %s", f.GetName())
-		}
-		for _, label := range f.GetMetric()[0].GetLabel() {
-			if strings.HasPrefix(label.GetName(), "keptn_") && !strings.Contains(text, "`"+label.GetName()+"`") {
-				t.Errorf("operations.md does not name the label %s", label.GetName())
-			}
+	for _, name := range names {
+		if !strings.Contains(text, "`"+name+"`") {
+			t.Errorf("operations.md does not name %s, a metric or a label", name)
 		}
 	}
 }
 
 func TestOperationsShowsTheDataOfACloudEvent(t *testing.T) {
 	p := readPage(t, "operations.md")
-	for _, kind := range []string{telemetry.DeliveryStartedType, telemetry.PhaseFinishedType, telemetry.DeliveryFinishedType} {
-		if !slices.Contains(p.column("type"), "`"+kind+"`") {
+	types := strings.Join(p.column("type"), " ")
+	for _, kind := range []string{
+		event.DeliveryStartedType, event.PhaseFinishedType, event.DeliveryFinishedType,
+		event.WorkloadStartedType, event.WorkloadPhaseFinishedType, event.WorkloadFinishedType,
+		event.TaskStartedType, event.TaskFinishedType, event.EvaluationStartedType, event.EvaluationFinishedType,
+		event.ServiceDeployedType, event.ServiceUpgradedType, event.ServiceRolledBackType, event.TestCaseRunFinishedType,
+		event.IncidentDetectedType, event.IncidentResolvedType,
+	} {
+		if !strings.Contains(types, "`"+kind+"`") {
 			t.Errorf("operations.md does not name the event %s", kind)
 		}
 	}
-	i := slices.IndexFunc(p.blocks, func(b block) bool { return b.language == "json" })
+	i := slices.IndexFunc(p.blocks, func(b block) bool { return b.language == "json" && strings.Contains(b.text, `"verdicts"`) })
 	if i < 0 {
 		t.Fatal("operations.md shows no data")
 	}
-	var data telemetry.DeliveryData
+	var data event.DeliveryData
 	decoder := json.NewDecoder(strings.NewReader(p.blocks[i].text))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&data); err != nil || len(data.Verdicts) != 1 {
@@ -306,5 +306,39 @@ func TestEveryReasonIsExplained(t *testing.T) {
 		if !strings.Contains(readPage(t, file).text, "`"+reason+"`") {
 			t.Errorf("%s does not say what to do about %s", file, reason)
 		}
+	}
+}
+
+func TestMessagesOfGitAreThoseOfTheCode(t *testing.T) {
+	var sources strings.Builder
+	for _, folder := range []string{"../gitsource", "../outbound", "../controllers/repository"} {
+		err := filepath.WalkDir(folder, func(name string, d os.DirEntry, err error) error {
+			if err != nil || d.IsDir() || path.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(name)
+			sources.WriteString(strings.ReplaceAll(string(text), `\"`, `"`))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	verbs := regexp.MustCompile(`%[a-z]|"`)
+	code := verbs.ReplaceAllString(sources.String(), "…")
+	rows := readPage(t, "git.md").column("message")
+	for _, row := range rows {
+		message := strings.Trim(row, "`")
+		if message == "certificate signed by unknown authority" { // Go's own
+			continue
+		}
+		for _, piece := range strings.FieldsFunc(message, func(r rune) bool { return r == '…' || r == ':' }) {
+			if piece = strings.TrimSpace(piece); piece != "" && !strings.Contains(code, piece) {
+				t.Errorf("git.md has the message %q, and the code has no %q", message, piece)
+			}
+		}
+	}
+	if len(rows) < 20 {
+		t.Errorf("only %d messages were looked for", len(rows))
 	}
 }
