@@ -229,6 +229,23 @@ var _ = Describe("A pull request", Ordered, ContinueOnFailure, func() {
 		Expect(w.metrics.isAsked()).To(BeFalse())
 	})
 
+	It("is looked at again once the key that has signed it is known", func(ctx context.Context) {
+		ann, bob := newSigner(), newSigner()
+		w.keys(ctx, ann.public("ann"))
+		main = w.repo.Sign("main", ann.sign)
+		commit("bobs", files(version("2"), lifecycle))
+		signed := w.repo.Sign("bobs", bob.sign)
+		g.propose(w, 1, signed, false)
+		source := w.source(ctx, onGitea, asking(gitopsv1alpha1.PullRequests{}), func(s *gitopsv1alpha1.GitSource) {
+			s.Spec.Verify = &gitopsv1alpha1.Verification{SecretRef: meta.LocalObjectReference{Name: "known-keys"}}
+		})
+		Eventually(told(ctx, source)).Should(Equal([]string{"1 " + signed + " failure"}))
+		w.keys(ctx, ann.public("ann"), bob.public("bob"))
+		w.look(ctx, source)
+		Eventually(told(ctx, source)).Should(Equal([]string{"1 " + signed + " success"}))
+		Expect(g.posted(signed)).To(HaveExactElements(HavePrefix("validate failure: not signed by a known key"), "validate success: valid: checkout"))
+	})
+
 	It("is waited for where the forge does not answer, and told once it does", func(ctx context.Context) {
 		g.answer(status(http.StatusBadGateway))
 		good := commit("good", files(version("2"), lifecycle))

@@ -33,6 +33,8 @@ type judgement struct {
 	// they are asked for.
 	dry    []verdict
 	undone string
+	// unverified says that nothing of it was read.
+	unverified bool
 	// tried is when its comment was last refused.
 	tried time.Time
 }
@@ -66,6 +68,20 @@ func (s *scope) isNews(head forge.Head) bool {
 // lacks says whether more is asked for now than a pull request was told.
 func (s *scope) lacks(told *gitopsv1alpha1.ToldPullRequest) bool {
 	return s.validates() && told.State == "" || s.asked.Evaluate && !told.Evaluated || s.asked.Comment && told.Comment == ""
+}
+
+// reconsider makes those news again that were refused for their signature and would not be
+// today.
+func (r *Reconciler) reconsider(ctx context.Context, s *scope) {
+	told := s.source.Status.PullRequests
+	for i := range told {
+		if !told[i].Unverified {
+			continue
+		}
+		if _, err := r.Repositories.Verify(ctx, s.repo, s.origin, told[i].Head); err == nil {
+			told[i].Head, told[i].Unverified = "", false
+		}
+	}
 }
 
 // unjudged is how many heads are yet to be judged.
@@ -150,7 +166,7 @@ func (r *Reconciler) examine(ctx context.Context, s *scope, j *judgement) (*mani
 	var refused *repository.Unverified
 	switch {
 	case errors.As(err, &refused):
-		j.undone = "it is not signed by a known key"
+		j.unverified, j.undone = true, "it is not signed by a known key"
 		j.validity = forge.Status{State: forge.Failure, Description: refused.Error()}
 		return nil, nil //nolint:nilnil // nothing is read
 	case err != nil:
@@ -275,7 +291,7 @@ func (r *Reconciler) comment(ctx context.Context, s *scope) error {
 // request was told in all.
 func (r *Reconciler) tell(ctx context.Context, s *scope, j *judgement, before *gitopsv1alpha1.ToldPullRequest) (*gitopsv1alpha1.ToldPullRequest, error) {
 	now := &gitopsv1alpha1.ToldPullRequest{
-		Destination: s.origin.ForgeName(), Number: j.head.Number, Head: j.commit, Fork: j.head.Fork, Evaluated: s.asked.Evaluate,
+		Destination: s.origin.ForgeName(), Number: j.head.Number, Head: j.commit, Fork: j.head.Fork, Unverified: j.unverified, Evaluated: s.asked.Evaluate,
 	}
 	if s.validates() {
 		now.State = string(j.validity.State)

@@ -306,6 +306,7 @@ func (r *Reconciler) list(ctx context.Context, s *scope) error {
 			delete(m.judged, number)
 		}
 	}
+	r.reconsider(ctx, s)
 	return nil
 }
 

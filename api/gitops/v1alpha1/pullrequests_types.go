@@ -51,6 +51,10 @@ type ToldPullRequest struct {
 	// validated.
 	// +optional
 	State string `json:"state,omitempty"`
+	// Unverified says that nothing of it was read, for want of a signature that counts. It is
+	// looked at again once it has one, by a key that became known.
+	// +optional
+	Unverified bool `json:"unverified,omitempty"`
 	// Evaluated says that it was told of a dry evaluation, or why there is none.
 	// +optional
 	Evaluated bool `json:"evaluated,omitempty"`
