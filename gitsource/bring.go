@@ -137,9 +137,9 @@ func (r *Repository) receiveHistory(ctx context.Context, wants ...plumbing.Hash)
 	return errors.Join(err, r.mirror.remember("", wants...))
 }
 
-// restore fetches root because of the given damage. If it is here, and nobody rebuilt the
-// mirror since the given generation, then something it leads to is damaged, and all is
-// fetched anew.
+// restore fetches root because of the given damage. If it is here, it was not root that was
+// missing, and nobody rebuilt the mirror since the given generation, then something it leads
+// to is damaged, and all is fetched anew.
 func (r *Repository) restore(ctx context.Context, root plumbing.Hash, generation int, damage error) error {
 	if r.mirror.isGone(root) {
 		return fmt.Errorf("%w: %s", ErrCommitNotFound, root)
@@ -153,10 +153,12 @@ func (r *Repository) restore(ctx context.Context, root plumbing.Hash, generation
 	if err != nil {
 		return err
 	}
+	var missing *packs.MissingError
+	broughtMeanwhile := errors.As(damage, &missing) && missing.Object == root
 	switch found, err := r.here(db, root); {
 	case errors.Is(err, ErrDisk):
 		return err
-	case err == nil && found && r.mirror.generationNow() != generation:
+	case err == nil && found && (broughtMeanwhile || r.mirror.generationNow() != generation):
 		return nil
 	case err != nil || found:
 		if err := r.mirror.repair(cmp.Or(err, damage)); err != nil {

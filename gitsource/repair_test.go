@@ -7,9 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/go-git/go-git/v5/plumbing"
+
 	"github.com/keptn/gitops/gitsource/gittest"
+	"github.com/keptn/gitops/gitsource/internal/packs"
 )
 
 func TestADamagedStoreRepairsItself(t *testing.T) {
@@ -170,6 +174,40 @@ func TestAnInterruptedFetchLeavesAStoreThatWorks(t *testing.T) {
 	if files, _ := filepath.Glob(filepath.Join(packDir, "tmp_*")); len(files) > 0 {
 		t.Errorf("leftovers: %v", files)
 	}
+}
+
+func TestWhatOthersBringMeanwhileIsNoDamage(t *testing.T) {
+	t.Parallel()
+	srv := gittest.New(t)
+	repo := srv.Create(t, "app")
+	head := repo.Commit("main", "one", map[string]string{"a": "1"})
+	s := storeIn(t, t.TempDir(), OnRepair(func(_ string, damage error) { t.Errorf("told of damage: %v", damage) }))
+	r := open(t, s, repo.URL)
+	if err := r.admission(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.mirror.gate.Acquire(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	var missed sync.WaitGroup
+	for range 4 {
+		missed.Add(1)
+		wg.Go(func() {
+			var once sync.Once
+			err := r.read(t.Context(), plumbing.NewHash(head), func(db *packs.DB) error {
+				defer once.Do(missed.Done)
+				_, err := db.Commit(plumbing.NewHash(head))
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	missed.Wait()
+	r.mirror.gate.Release(1)
+	wg.Wait()
 }
 
 func TestARepairIsToldAndTouchesNoOtherRepository(t *testing.T) {

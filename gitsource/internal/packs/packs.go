@@ -47,6 +47,15 @@ func (e *SizeError) Error() string {
 // Unwrap returns ErrTooLarge.
 func (e *SizeError) Unwrap() error { return ErrTooLarge }
 
+// A MissingError is [ErrMissing] of one object.
+type MissingError struct{ Object plumbing.Hash }
+
+// Error implements error.
+func (e *MissingError) Error() string { return fmt.Sprintf("%v: %s", ErrMissing, e.Object) }
+
+// Unwrap makes it ErrMissing.
+func (e *MissingError) Unwrap() error { return ErrMissing }
+
 // A DB is an object store in one directory, for one process. It is safe for
 // concurrent use.
 type DB struct {
@@ -284,7 +293,7 @@ func (db *DB) with(h plumbing.Hash, inPlace func(*filesystem.Storage) error, own
 	case err == nil:
 		return nil
 	case errors.Is(err, plumbing.ErrObjectNotFound) && !db.promisedLocked(h):
-		return fmt.Errorf("%w: %s", ErrMissing, h)
+		return &MissingError{h}
 	}
 	return errors.Join(Fault(fmt.Errorf("reading %s: %w", h, err)), db.closeLocked())
 }
