@@ -95,7 +95,9 @@ func (r *Reconciler) policies(mgr ctrl.Manager) (cache.Cache, error) {
 		return nil, fmt.Errorf("watch the admission policy: %w", err)
 	}
 	return policies, mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
-		r.look(ctx, policies) // waits until the cache knows
+		if policies.WaitForCacheSync(ctx) {
+			r.look(ctx, policies)
+		}
 		return nil
 	}))
 }
