@@ -133,7 +133,7 @@ func kindOfGit(err error) error {
 		return ErrUnauthorized
 	case errors.Is(err, ErrNotFound), errors.Is(err, gitsource.ErrNotFound), errors.Is(err, gitsource.ErrCommitNotFound):
 		return ErrNotFound
-	case errors.Is(err, ErrRejected):
+	case errors.Is(err, ErrRejected), errors.Is(err, gitsource.ErrNotesRejected):
 		return ErrRejected
 	default:
 		return ErrTemporary

@@ -40,8 +40,11 @@ func Push(ctx context.Context, t Target, u Update) (err error) {
 	defer func() { err = errors.Join(err, rp.Close()) }()
 
 	adv, err := rp.AdvertisedReferencesContext(ctx)
+	if err = classify(ctx, err); errors.Is(err, ErrProtocol) {
+		return fmt.Errorf("%w; some servers answer so where the credentials may only read: let them write", err)
+	}
 	if err != nil {
-		return classify(ctx, err)
+		return err
 	}
 	if now := adv.References[u.Ref.String()]; now != u.Old {
 		return fmt.Errorf("%w: %s is at %s, not at %s", ErrRejected, u.Ref, now, u.Old)

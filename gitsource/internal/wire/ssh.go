@@ -60,7 +60,7 @@ func (s *SSH) start(ctx context.Context, ep *transport.Endpoint, service string)
 		if context.Cause(ctx) != nil {
 			return nil, err // of the connection we closed ourselves
 		}
-		return nil, handshakeError(addr, err)
+		return nil, handshakeError(s.User, addr, err)
 	}
 	session := &sshSession{service: service, client: ssh.NewClient(c, chans, reqs), stop: stop}
 	if err := session.run(service + " " + shellQuote(ep.Path)); err != nil {
@@ -69,14 +69,14 @@ func (s *SSH) start(ctx context.Context, ep *transport.Endpoint, service string)
 	return session, nil
 }
 
-func handshakeError(addr string, err error) error {
+func handshakeError(user, addr string, err error) error {
 	switch {
 	case knownhosts.IsHostKeyChanged(err):
 		return fmt.Errorf("%w: the key of %s is not the one in known_hosts", ErrUnauthorized, addr)
 	case knownhosts.IsHostUnknown(err):
 		return fmt.Errorf("%w: %s is not in known_hosts; add it there", ErrUnauthorized, addr)
 	case strings.Contains(err.Error(), "unable to authenticate"): // x/crypto/ssh has no type for it
-		return fmt.Errorf("%w: %s does not accept the key in identity", ErrUnauthorized, addr)
+		return fmt.Errorf("%w: %s does not accept the key in identity for the user %q of the URL", ErrUnauthorized, addr, user)
 	}
 	return fmt.Errorf("%w: ssh handshake with %s: %w", ErrUnreachable, addr, err)
 }
