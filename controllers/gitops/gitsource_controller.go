@@ -99,8 +99,8 @@ type scope struct {
 // +kubebuilder:rbac:groups=gitops.keptn.sh,resources=slopolicies,verbs=get;list;watch;create;patch;delete
 
 // SetupWithManager registers the reconciler and what wakes it: its own object, the
-// object that it borrows from, a copy that somebody changed or deleted, a rollout that
-// no known commit explains, and news from the forge.
+// object that it borrows from, a copy that somebody changed or deleted, a source with the
+// same contexts, a rollout that no known commit explains, and news from the forge.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options) error {
 	r.news = make(chan event.GenericEvent)
 	r.looks = map[types.NamespacedName]look{}
@@ -113,6 +113,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options)
 		For(&gitopsv1alpha1.GitSource{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, Requested(), shard.Moved()))).
 		Owns(&gitopsv1alpha1.Lifecycle{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Owns(&gitopsv1alpha1.SLOPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&gitopsv1alpha1.GitSource{}, handler.EnqueueRequestsFromMapFunc(report.WakeSame(r)), builder.WithPredicates(report.WritesOtherwise())).
 		WatchesRawSource(source.Channel(r.news, &handler.EnqueueRequestForObject{})).
 		WithOptions(opts).
 		Build(r)
