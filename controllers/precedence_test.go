@@ -2,6 +2,7 @@ package controllers_test
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"strings"
 
@@ -160,4 +161,51 @@ var _ = Describe("A context that two sources would write", Ordered, ContinueOnFa
 			s.Spec.Provider, s.Spec.Statuses = gitopsv1alpha1.GiteaProvider, &gitopsv1alpha1.Statuses{Notes: true}
 		}),
 	)
+})
+
+var _ = Describe("A name that the copies of two sources would have", Ordered, ContinueOnFailure, func() {
+	var w *world
+
+	BeforeAll(func() { runController(GinkgoT().TempDir()) })
+	BeforeEach(func(ctx context.Context) { w = newWorld(ctx) })
+
+	It("is the first one's, the second is told what to do, and has it once it is free", func(ctx context.Context) {
+		inProd := strings.NewReplacer("name: checkout\n", "name: prod-checkout\n", "name: checkout-slo", "name: prod-checkout-slo", "[checkout-slo]", "[prod-checkout-slo]").Replace(lifecycle)
+		w.repo.Commit("main", "1", files(deployment, inProd))
+		first := w.source(ctx)
+		Eventually(state(ctx, first, meta.ReadyCondition)).Should(HavePrefix("True "))
+		copied := w.lifecycle("prod-checkout")
+		Expect(kube.Get(ctx, client.ObjectKeyFromObject(copied), copied)).To(Succeed())
+
+		theirs := w.git.Create(GinkgoTB(), w.namespace+"-theirs")
+		tree := files(deployment, lifecycle)
+		maps.Copy(tree, ofCart(deployment))
+		theirs.Commit("main", "1", tree)
+		second := w.source(ctx, func(s *gitopsv1alpha1.GitSource) { s.Name, s.Spec.URL = "shop-prod", theirs.URL })
+		Eventually(state(ctx, second, meta.ReadyCondition)).Should(Equal(fmt.Sprintf(
+			`False NameTaken: "checkout" of apps/checkout/lifecycle.yaml has no effect: its copy would be "shop-prod-checkout" in namespace %q, which GitSource "shop" has already; rename it, or this GitSource`,
+			w.namespace)))
+		Eventually(w.events(ctx, "shop-prod")).Should(ContainElement(HavePrefix("Warning NameTaken: ")))
+		beside := w.lifecycle("prod-cart")
+		Expect(kube.Get(ctx, client.ObjectKeyFromObject(beside), beside)).To(Succeed(), "all else of it has effect")
+		w.look(ctx, second)
+		w.look(ctx, first)
+		Consistently(func() string {
+			_ = kube.Get(ctx, client.ObjectKeyFromObject(copied), copied)
+			return copied.Labels[gitopsv1alpha1.SourceLabel] + " " + copied.Spec.App
+		}, "500ms").Should(Equal("shop prod-checkout"))
+		policy := &gitopsv1alpha1.SLOPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "shop-prod-checkout-slo"}}
+		Expect(kube.Get(ctx, client.ObjectKeyFromObject(policy), policy)).To(Succeed())
+		Expect(metav1.GetControllerOf(policy).Name).To(Equal("shop"))
+
+		w.repo.Remove("main", "2", "apps/checkout/lifecycle.yaml")
+		w.look(ctx, first)
+		Eventually(state(ctx, second, meta.ReadyCondition)).Should(HavePrefix("True Succeeded: read 2 apps"))
+		for _, obj := range []client.Object{copied, policy} {
+			Eventually(func() string {
+				_ = kube.Get(ctx, client.ObjectKeyFromObject(obj), obj)
+				return metav1.GetControllerOf(obj).Name
+			}).Should(Equal("shop-prod"))
+		}
+	})
 })

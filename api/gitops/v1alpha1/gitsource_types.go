@@ -63,6 +63,8 @@ const (
 	ForgeFailedReason = "ForgeFailed"
 	// ContextTakenReason: a GitSource that came first writes the same context.
 	ContextTakenReason = "ContextTaken"
+	// NameTakenReason: an object of somebody else has the name of a copy.
+	NameTakenReason = "NameTaken"
 )
 
 // Kinds of objects that a GitSource may borrow its repository from.
