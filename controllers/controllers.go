@@ -132,7 +132,7 @@ func ManagerOptions(scheme *runtime.Scheme) ctrl.Options {
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	for _, add := range []func(context.Context, client.FieldIndexer) error{
 		workload.AddIndexes, app.AddIndexes, delivery.AddIndexes, task.AddIndexes, evaluation.AddIndexes, gate.AddIndexes, lifecycle.AddIndexes,
-		gitops.AddIndexes, webhook.AddIndexes,
+		gitops.AddIndexes, webhook.AddIndexes, report.AddIndexes,
 	} {
 		if err := add(ctx, mgr.GetFieldIndexer()); err != nil {
 			return err

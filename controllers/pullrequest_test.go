@@ -215,6 +215,27 @@ var _ = Describe("A pull request", Ordered, ContinueOnFailure, func() {
 		Expect(evaluations.Items).To(BeEmpty())
 	})
 
+	It("is told by the older of two sources, and by the other once that tells no more", func(ctx context.Context) {
+		first := commit("first", files(version("2"), lifecycle))
+		g.propose(w, 1, first, false)
+		older := w.source(ctx, onGitea, asking(gitopsv1alpha1.PullRequests{}))
+		Eventually(told(ctx, older)).Should(Equal([]string{"1 " + first + " success"}))
+		afterwards()
+		younger := w.source(ctx, onGitea, asking(gitopsv1alpha1.PullRequests{Comment: true}), func(s *gitopsv1alpha1.GitSource) { s.Name = "later" })
+		Eventually(state(ctx, younger, gitopsv1alpha1.PullRequestsCondition)).Should(HavePrefix("False ContextTaken: keptn/production/validate is not shown"))
+		Expect(g.commented()).To(ConsistOf(HavePrefix("1: **Keptn, `production`:** `" + first[:7] + "` is valid")))
+
+		second := w.repo.Commit("first", "break", broken)
+		g.propose(w, 1, second, false)
+		w.look(ctx, younger)
+		Eventually(g.commented).Should(ConsistOf(HavePrefix("1: **Keptn, `production`:** `" + second[:7] + "` is not valid")))
+		Eventually(told(ctx, younger)).Should(Equal([]string{"1 " + second + " "}))
+		Expect(g.posted(second)).To(BeEmpty())
+		patchSource(ctx, older, `{"spec":{"pullRequests":null}}`)
+		Eventually(func() []string { return g.posted(second) }).Should(ConsistOf(HavePrefix("validate failure: ")))
+		Eventually(state(ctx, younger, gitopsv1alpha1.PullRequestsCondition)).Should(Equal("True Told: 1 open into main"))
+	})
+
 	It("is not read where it has to be signed, and is not", func(ctx context.Context) {
 		ann := newSigner()
 		w.keys(ctx, ann.public("ann"))

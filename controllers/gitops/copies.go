@@ -9,7 +9,13 @@ import (
 	"slices"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/kustomize/api/konfig"
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
@@ -48,7 +54,7 @@ func (r *Reconciler) applyCopies(ctx context.Context, s *scope) error {
 	if before == now {
 		return nil
 	}
-	if err := r.changeCopies(ctx, s, held); err != nil {
+	if err := r.changeCopies(ctx, s, held); err != nil || s.taken != "" {
 		return err
 	}
 	r.mu.Lock()
@@ -67,7 +73,7 @@ func (r *Reconciler) changeCopies(ctx context.Context, s *scope, held []client.O
 		if app.Problems.HasErrors() {
 			continue
 		}
-		failures = errors.Join(failures, r.applyCopy(ctx, s.source, lc))
+		failures = errors.Join(failures, r.applyCopy(ctx, s, lc, app.Lifecycle.Name))
 	}
 	names := policyNames(s.found.Files)
 	for _, file := range s.found.Files {
@@ -77,7 +83,7 @@ func (r *Reconciler) changeCopies(ctx context.Context, s *scope, held []client.O
 		for i := range file.Policies {
 			p := r.policyCopy(s.source, names, file.Path, &file.Policies[i])
 			kept[key(p)] = true
-			failures = errors.Join(failures, r.applyCopy(ctx, s.source, p))
+			failures = errors.Join(failures, r.applyCopy(ctx, s, p, file.Policies[i].Name))
 		}
 	}
 	return errors.Join(failures, r.prune(ctx, s, held, kept))
@@ -95,12 +101,53 @@ func lifecyclesOf(source *gitopsv1alpha1.GitSource, apps []manifest.App) []gitop
 	return found
 }
 
-// applyCopy writes a copy, unless the cluster already has it as it is.
-func (r *Reconciler) applyCopy(ctx context.Context, source *gitopsv1alpha1.GitSource, obj client.Object) error {
-	if err := apply.Own(source, obj, r.Scheme()); err != nil {
+// applyCopy writes a copy of what has a name in Git, unless the cluster already has it as
+// it is, or somebody else has an object of the copy's name.
+func (r *Reconciler) applyCopy(ctx context.Context, s *scope, obj client.Object, name string) error {
+	live := obj.DeepCopyObject().(client.Object) //nolint:forcetypeassert // a copy has the type of its original
+	if err := r.Get(ctx, client.ObjectKeyFromObject(obj), live); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("read the copy of %q: %w", name, err)
+	}
+	if err := apply.Own(s.source, obj, r.Scheme()); err != nil {
 		return err
 	}
+	mine, owner := metav1.GetControllerOf(obj), metav1.GetControllerOf(live)
+	if owner != nil && (owner.Kind != mine.Kind || owner.Name != mine.Name) {
+		if s.taken == "" {
+			s.taken = fmt.Sprintf("%q of %s has no effect: its copy would be %q in namespace %q, which %s %q has already; rename it, or this GitSource",
+				name, obj.GetAnnotations()[gitopsv1alpha1.FileAnnotation], obj.GetName(), obj.GetNamespace(), owner.Kind, owner.Name)
+		}
+		return nil
+	}
 	return apply.Changed(ctx, r.Client, obj, fieldOwner)
+}
+
+// wakeNamed wakes the sources that may want the name of a copy.
+func (r *Reconciler) wakeNamed() handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, copied client.Object) []reconcile.Request {
+		var sources gitopsv1alpha1.GitSourceList
+		if err := r.List(ctx, &sources, client.InNamespace(copied.GetNamespace()), client.UnsafeDisableDeepCopy); err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "List the sources that may want a name", "name", copied.GetName())
+			return nil
+		}
+		var requests []reconcile.Request
+		for i := range sources.Items {
+			if strings.HasPrefix(copied.GetName(), repository.CopyName(&sources.Items[i], "")) {
+				requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&sources.Items[i])})
+			}
+		}
+		return requests
+	})
+}
+
+// released lets through objects whose names, or which themselves, are free to be taken.
+func released() predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			return metav1.GetControllerOf(e.ObjectOld) != nil && metav1.GetControllerOf(e.ObjectNew) == nil
+		},
+	}
 }
 
 // lifecycleCopy is the object of an app that was found.

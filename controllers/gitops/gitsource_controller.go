@@ -83,6 +83,8 @@ type scope struct {
 	revision gitsource.Revision
 	// found is what it holds.
 	found *manifest.Found
+	// taken says which of what was found has no copy, since somebody else has its name.
+	taken string
 	// done gives back the turn at the server, if one was taken; silent says that it did not
 	// answer in time.
 	done   func(answered bool)
@@ -99,8 +101,8 @@ type scope struct {
 // +kubebuilder:rbac:groups=gitops.keptn.sh,resources=slopolicies,verbs=get;list;watch;create;patch;delete
 
 // SetupWithManager registers the reconciler and what wakes it: its own object, the
-// object that it borrows from, a copy that somebody changed or deleted, a rollout that
-// no known commit explains, and news from the forge.
+// object that it borrows from, a copy that somebody changed or deleted, or whose name is
+// free again, a source with the same contexts, a rollout that no known commit explains, and news from the forge.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options) error {
 	r.news = make(chan event.GenericEvent)
 	r.looks = map[types.NamespacedName]look{}
@@ -113,6 +115,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options)
 		For(&gitopsv1alpha1.GitSource{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, Requested(), shard.Moved()))).
 		Owns(&gitopsv1alpha1.Lifecycle{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Owns(&gitopsv1alpha1.SLOPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&gitopsv1alpha1.Lifecycle{}, r.wakeNamed(), builder.WithPredicates(released())).
+		Watches(&gitopsv1alpha1.SLOPolicy{}, r.wakeNamed(), builder.WithPredicates(released())).
+		Watches(&gitopsv1alpha1.GitSource{}, handler.EnqueueRequestsFromMapFunc(report.WakeSame(r)), builder.WithPredicates(report.WritesOtherwise())).
 		WatchesRawSource(source.Channel(r.news, &handler.EnqueueRequestForObject{})).
 		WithOptions(opts).
 		Build(r)
@@ -258,6 +263,8 @@ func (s *scope) outcome() condition.Outcome {
 	switch {
 	case s.source.Spec.Suspend:
 		return condition.Ready(meta.SuspendedReason, "suspended at %s", s.revision)
+	case s.taken != "":
+		return condition.Failed(gitopsv1alpha1.NameTakenReason, "%s", s.taken)
 	case s.found.Problems.HasErrors():
 		return condition.Failed(gitopsv1alpha1.InvalidManifestReason, "%s", Validity(s.found).Description)
 	default:

@@ -23,20 +23,31 @@ const ValidateContext = "validate"
 // reportStatus says on the newest commit whether what it holds is valid. A forge
 // that cannot be reached is no error.
 func (r *Reconciler) reportStatus(ctx context.Context, s *scope) error {
-	r.show(ctx, s, Validity(s.found))
-	return nil
+	return r.show(ctx, s, Validity(s.found))
 }
 
-// show has the newest commit show a status.
-func (r *Reconciler) show(ctx context.Context, s *scope, status forge.Status) {
-	status.Commit, status.Context = s.revision.Commit, s.context()
-	to := report.To(r.Repositories.Destinations(s.origin), []forge.Status{status})
+// show has the newest commit show a status, unless another source that is looked at does.
+func (r *Reconciler) show(ctx context.Context, s *scope, status forge.Status) error {
+	by, err := report.Writer(ctx, r, s.source, func(other *gitopsv1alpha1.GitSource) bool { return !other.Spec.Suspend })
+	if err != nil {
+		return err
+	}
+	var wanted []forge.Status
+	if by == nil {
+		status.Commit, status.Context = s.revision.Commit, s.context()
+		wanted = append(wanted, status)
+	}
+	to := report.To(r.Repositories.Destinations(s.origin), wanted)
 	reported, outcome := r.Reporter.Sync(ctx, s.source, r.news, to, s.source.Status.Reported)
+	if by != nil {
+		outcome = report.Taken(s.source, by, s.context())
+	}
 	s.source.Status.Reported = reported
 	condition.Set(s.source, gitopsv1alpha1.ReportedCondition, outcome)
 	if outcome.Recheck > 0 {
 		s.recheck = min(s.recheck, outcome.Recheck)
 	}
+	return nil
 }
 
 // expect has the forge asked what a new commit shows, while that is read and judged.

@@ -25,8 +25,10 @@ func (r *Reconciler) verify(ctx context.Context, s *scope) error {
 		err = fmt.Errorf("nothing of %s is honoured: %w", s.revision, refused)
 		condition.Set(s.source, gitopsv1alpha1.SourceVerifiedCondition, condition.Failed(refused.Reason, "%v", err))
 		s.source.Status.Problems = nil
+		if unshown := r.show(ctx, s, forge.Status{State: forge.Failure, Description: refused.Error()}); unshown != nil {
+			return unshown
+		}
 		s.scheduled = true
-		r.show(ctx, s, forge.Status{State: forge.Failure, Description: refused.Error()})
 		return err
 	case err != nil:
 		return r.failed(s, err)

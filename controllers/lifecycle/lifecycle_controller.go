@@ -127,8 +127,8 @@ func (s *scope) lookAgain(d time.Duration) {
 // +kubebuilder:rbac:groups=argoproj.io,resources=applications,verbs=get;list;watch
 
 // SetupWithManager registers the reconciler and what wakes it: its own object,
-// a new revision of its source, its workloads, its deliveries, the consent of a
-// namespace, and news from the forge.
+// a new revision of its source, a source with the same contexts, its workloads, its
+// deliveries, the consent of a namespace, and news from the forge.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options) error {
 	r.news = make(chan event.GenericEvent)
 	b := ctrl.NewControllerManagedBy(mgr).
@@ -136,6 +136,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options)
 		For(&gitopsv1alpha1.Lifecycle{}, builder.WithPredicates(changedByOthers())).
 		Watches(&gitopsv1alpha1.GitSource{}, r.wake(bySource), builder.WithPredicates(newRevision())).
 		Watches(&gitopsv1alpha1.GitSource{}, r.wakeUnmatched(), builder.WithPredicates(newRevision())).
+		Watches(&gitopsv1alpha1.GitSource{}, r.wakeSame(), builder.WithPredicates(report.WritesOtherwise())).
 		Watches(&lifecyclev1.KeptnAppVersion{}, handler.EnqueueRequestsFromMapFunc(lifecycleOfDelivery)).
 		Watches(&corev1.Namespace{}, r.wakeByNamespace(), builder.WithPredicates(predicate.AnnotationChangedPredicate{})).
 		WatchesRawSource(source.Channel(r.news, &handler.EnqueueRequestForObject{})).

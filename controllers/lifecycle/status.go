@@ -30,6 +30,10 @@ func (r *Reconciler) reportStatuses(ctx context.Context, s *scope) error {
 	if len(wanted) == 0 {
 		return nil
 	}
+	by, err := report.Writer(ctx, r, s.source, func(other *gitopsv1alpha1.GitSource) bool { return hasApp(other, s.lc.Spec.App) })
+	if err != nil {
+		return err
+	}
 	to := report.To(r.Repositories.Destinations(s.origin), wanted)
 	for i := range to {
 		if to[i].Notes {
@@ -41,11 +45,30 @@ func (r *Reconciler) reportStatuses(ctx context.Context, s *scope) error {
 		return err
 	}
 	to = append(to, elsewhere...)
+	if by != nil {
+		leaveOut(to)
+	}
 	reported, outcome := r.Reporter.Sync(ctx, s.lc, r.news, to, s.lc.Status.Reported)
+	if by != nil {
+		outcome = report.Taken(s.source, by, p.prefix+"/…").In(outcome.Recheck)
+	}
 	s.lc.Status.Reported = reported
 	condition.Set(s.lc, gitopsv1alpha1.ReportedCondition, outcome)
 	s.lookAgain(outcome.Recheck)
 	return nil
+}
+
+// hasApp says whether a source has an app of that name, or may have.
+func hasApp(source *gitopsv1alpha1.GitSource, app string) bool {
+	return source.Status.ObservedRevision == "" ||
+		slices.ContainsFunc(source.Status.Lifecycles, func(found gitopsv1alpha1.FoundLifecycle) bool { return found.App == app })
+}
+
+// leaveOut takes away all statuses, and leaves the records of deployments.
+func leaveOut(all []report.Destination) {
+	for i := range all {
+		all[i].Wanted = slices.DeleteFunc(slices.Clone(all[i].Wanted), func(s forge.Status) bool { return s.Line == "" })
+	}
 }
 
 // records are what Git notes keep of deployments beside statuses, so that their history

@@ -20,6 +20,7 @@ import (
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers/evidence"
+	"github.com/keptn/gitops/controllers/report"
 	"github.com/keptn/gitops/controllers/workload"
 )
 
@@ -126,6 +127,18 @@ func (r *Reconciler) wakeUnmatched() handler.EventHandler {
 		}
 		matched := func(lc gitopsv1alpha1.Lifecycle) bool { return lc.Status.UnmatchedSince == nil }
 		return requestsFor(slices.DeleteFunc(found.Items, matched), func(lc *gitopsv1alpha1.Lifecycle) client.Object { return lc })
+	})
+}
+
+// wakeSame wakes the Lifecycles of the sources that have the contexts of another one.
+func (r *Reconciler) wakeSame() handler.EventHandler {
+	same := report.WakeSame(r)
+	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, obj client.Object) []reconcile.Request {
+		var requests []reconcile.Request
+		for _, source := range same(ctx, obj) {
+			requests = append(requests, r.find(ctx, client.MatchingFields{bySource: source.String()})...)
+		}
+		return requests
 	})
 }
 

@@ -67,7 +67,7 @@ func (s *scope) isNews(head forge.Head) bool {
 
 // lacks says whether more is asked for now than a pull request was told.
 func (s *scope) lacks(told *gitopsv1alpha1.ToldPullRequest) bool {
-	return s.validates() && told.State == "" || s.asked.Evaluate && !told.Evaluated || s.asked.Comment && told.Comment == ""
+	return validates(&s.asked) && told.State == "" || s.asked.Evaluate && !told.Evaluated || s.asked.Comment && told.Comment == ""
 }
 
 // reconsider makes those news again that were refused for their signature and would not be
@@ -189,7 +189,7 @@ func (r *Reconciler) examine(ctx context.Context, s *scope, j *judgement) (*mani
 // statuses are what the commit of a judgement is to show.
 func (s *scope) statuses(j *judgement) []forge.Status {
 	var all []forge.Status
-	if s.validates() {
+	if validates(&s.asked) {
 		validity := j.validity
 		validity.Context = s.origin.ContextPrefix + "/" + gitops.ValidateContext
 		validity.Report = s.text(j)
@@ -207,7 +207,26 @@ func (s *scope) statuses(j *judgement) []forge.Status {
 	return all
 }
 
-func (s *scope) validates() bool { return s.asked.Validate == nil || *s.asked.Validate }
+func validates(asked *gitopsv1alpha1.PullRequests) bool {
+	return asked.Validate == nil || *asked.Validate
+}
+
+// yield leaves it to another source to say whether pull requests are valid, if that came
+// first and does.
+func (r *Reconciler) yield(ctx context.Context, s *scope) error {
+	if !validates(&s.asked) {
+		return nil
+	}
+	by, err := report.Writer(ctx, r, s.source, func(other *gitopsv1alpha1.GitSource) bool {
+		return !other.Spec.Suspend && other.Spec.PullRequests != nil && validates(other.Spec.PullRequests)
+	})
+	if by == nil || err != nil {
+		return err
+	}
+	s.asked.Validate = new(false)
+	s.taken = new(report.Taken(s.source, by, s.origin.ContextPrefix+"/"+gitops.ValidateContext))
+	return nil
+}
 
 // report has the commits show what was found of them, at the forge alone: Git notes are
 // for what is delivered.
@@ -293,7 +312,7 @@ func (r *Reconciler) tell(ctx context.Context, s *scope, j *judgement, before *g
 	now := &gitopsv1alpha1.ToldPullRequest{
 		Destination: s.origin.ForgeName(), Number: j.head.Number, Head: j.commit, Fork: j.head.Fork, Unverified: j.unverified, Evaluated: s.asked.Evaluate,
 	}
-	if s.validates() {
+	if validates(&s.asked) {
 		now.State = string(j.validity.State)
 	}
 	if before != nil {
@@ -313,4 +332,20 @@ func (r *Reconciler) tell(ctx context.Context, s *scope, j *judgement, before *g
 	})
 	now.Comment = condition.Bounded(now.Comment, 128)
 	return now, err
+}
+
+// conclude says how it stands with all pull requests.
+func (s *scope) conclude() {
+	waiting := len(s.memory.judged) + s.unjudged()
+	o := condition.Ready(gitopsv1alpha1.ToldReason, "%d open into %s", len(s.memory.heads), s.base)
+	switch {
+	case len(s.problems) > 0:
+		o = condition.Failed(gitopsv1alpha1.ForgeFailedReason, "%v", s.problems[0])
+	case waiting > 0:
+		o = condition.Waiting(tellingReason, "%d of %d open into %s are yet to be told", waiting, len(s.memory.heads), s.base)
+	}
+	if s.taken != nil && o.Status == metav1.ConditionTrue {
+		o = *s.taken
+	}
+	condition.Set(s.source, gitopsv1alpha1.PullRequestsCondition, o)
 }

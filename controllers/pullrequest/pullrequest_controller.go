@@ -113,6 +113,8 @@ type scope struct {
 	// base is the watched branch.
 	base string
 	repo *gitsource.Repository
+	// taken is set where another source says whether they are valid.
+	taken *condition.Outcome
 	// recheck is when to go on if no event tells.
 	recheck time.Duration
 	// problems are what could not be done.
@@ -123,8 +125,8 @@ type scope struct {
 }
 
 // SetupWithManager registers the reconciler and what wakes it: a GitSource that changes or
-// of which a look is asked, as hooks do, one that was read for the first time, and news
-// from the forge.
+// of which a look is asked, as hooks do, one that was read for the first time, one with the
+// same contexts, and news from the forge.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options) error {
 	r.news = make(chan event.GenericEvent)
 	r.known = map[types.NamespacedName]*memory{}
@@ -133,6 +135,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("pullrequest").
 		For(&gitopsv1alpha1.GitSource{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, gitops.Requested(), shard.Moved(), firstRead()))).
+		Watches(&gitopsv1alpha1.GitSource{}, handler.EnqueueRequestsFromMapFunc(report.WakeSame(r)), builder.WithPredicates(report.WritesOtherwise())).
 		WatchesRawSource(source.Channel(r.news, &handler.EnqueueRequestForObject{})).
 		WithOptions(opts).
 		Complete(r)
@@ -186,6 +189,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 func steps() []func(*Reconciler, context.Context, *scope) error {
 	return []func(*Reconciler, context.Context, *scope) error{
 		(*Reconciler).resolve,
+		(*Reconciler).yield,
 		(*Reconciler).list,
 		(*Reconciler).judgeAll,
 		(*Reconciler).report,
@@ -361,19 +365,6 @@ func explained(err error) condition.Outcome {
 		reason = repository.Problem(err)
 	}
 	return condition.Failed(reason, "%v", err)
-}
-
-// conclude says how it stands with all pull requests.
-func (s *scope) conclude() {
-	waiting := len(s.memory.judged) + s.unjudged()
-	o := condition.Ready(gitopsv1alpha1.ToldReason, "%d open into %s", len(s.memory.heads), s.base)
-	switch {
-	case len(s.problems) > 0:
-		o = condition.Failed(gitopsv1alpha1.ForgeFailedReason, "%v", s.problems[0])
-	case waiting > 0:
-		o = condition.Waiting(tellingReason, "%d of %d open into %s are yet to be told", waiting, len(s.memory.heads), s.base)
-	}
-	condition.Set(s.source, gitopsv1alpha1.PullRequestsCondition, o)
 }
 
 // remembered is the memory of a source.

@@ -53,7 +53,7 @@ type Origin struct {
 	Deployments bool
 	// Environment is what the source deploys to.
 	Environment string
-	// ContextPrefix is what the contexts of statuses begin with: <prefix>/<environment>.
+	// ContextPrefix is what the contexts of statuses begin with, see [ContextPrefix].
 	ContextPrefix string
 }
 
@@ -83,7 +83,7 @@ func (r *Repositories) Origin(ctx context.Context, source *gitopsv1alpha1.GitSou
 	}
 	o.APIURL, o.Reporting, o.Notes = statuses.APIURL, within(statuses.SecretRef), statuses.Notes
 	o.Deployments = statuses.Deployments
-	o.ContextPrefix = cmp.Or(statuses.ContextPrefix, "keptn") + "/" + spec.Environment
+	o.ContextPrefix = ContextPrefix(source)
 	if revision, err := gitsource.ParseRevision(source.Status.ObservedRevision); err == nil {
 		o.Observed, o.Observed.Tag = revision, source.Status.ObservedTag
 	}
@@ -104,6 +104,16 @@ func (r *Repositories) Origin(ctx context.Context, source *gitopsv1alpha1.GitSou
 		return Origin{}, err
 	}
 	return o, nil
+}
+
+// ContextPrefix is what the contexts of a source's statuses begin with:
+// <prefix>/<environment>.
+func ContextPrefix(source *gitopsv1alpha1.GitSource) string {
+	prefix := "keptn"
+	if statuses := source.Spec.Statuses; statuses != nil {
+		prefix = cmp.Or(statuses.ContextPrefix, prefix)
+	}
+	return prefix + "/" + source.Spec.Environment
 }
 
 // take adds what is lent to an origin, but for what the source says itself.

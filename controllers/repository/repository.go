@@ -278,7 +278,8 @@ func renderKey(url, commit, folder string) string {
 
 // CopyName is the name of the copy of an object that a source read from Git: two
 // sources of one repository do not get in each other's way, nor in that of
-// whoever applies the same file.
+// whoever applies the same file. It is not unique: sources shop and shop-eu may both
+// have a copy shop-eu-cart. Whoever has it keeps it.
 func CopyName(source *gitopsv1alpha1.GitSource, name string) string {
 	return source.Name + "-" + name
 }

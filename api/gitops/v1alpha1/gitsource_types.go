@@ -27,8 +27,8 @@ const (
 
 // Condition types beside those of fluxcd/pkg/apis/meta.
 const (
-	// ReportedCondition is True when commits show all that is known, False when a
-	// forge refuses or cannot be reached, and absent where nothing is reported.
+	// ReportedCondition is True when commits show all that is known, False when a forge or
+	// an older GitSource keeps them from it, and absent where nothing is reported.
 	ReportedCondition = "Reported"
 	// MatchedCondition is True when a commit explains what runs, and False when
 	// none does.
@@ -49,13 +49,11 @@ const (
 	UnmatchedReason = "Unmatched"
 	// InvalidPolicyReason: a policy does not compile.
 	InvalidPolicyReason = "InvalidPolicy"
-	// AccessDeniedReason: the GitSource may not govern a namespace, or not borrow from
-	// an object of another one.
+	// AccessDeniedReason: another namespace may not be governed, or borrowed from.
 	AccessDeniedReason = "AccessDenied"
 	// SourceNotFoundReason: there is no object to borrow the repository from.
 	SourceNotFoundReason = "SourceNotFound"
-	// InvalidSourceReason: the object to borrow from lends no repository, or more than
-	// one.
+	// InvalidSourceReason: the object to borrow from lends no one repository.
 	InvalidSourceReason = "InvalidSource"
 	// NoWorkloadsReason: the folder renders to no workload.
 	NoWorkloadsReason = "NoWorkloads"
@@ -63,6 +61,10 @@ const (
 	NoCredentialsReason = "NoCredentials"
 	// ForgeFailedReason: the forge refuses statuses or cannot be reached.
 	ForgeFailedReason = "ForgeFailed"
+	// ContextTakenReason: a GitSource that came first writes the same context.
+	ContextTakenReason = "ContextTaken"
+	// NameTakenReason: an object of somebody else has the name of a copy.
+	NameTakenReason = "NameTaken"
 )
 
 // Kinds of objects that a GitSource may borrow its repository from.
