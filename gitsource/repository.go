@@ -25,6 +25,8 @@ type Repository struct {
 	url      string
 	target   wire.Target
 	identity identity
+	// turn is what its conversations begin with; nil is nothing.
+	turn *turn
 
 	// session is the conversation of the one who holds the mirror's gate.
 	session *wire.Session
@@ -42,7 +44,7 @@ func (r *Repository) Fetch(ctx context.Context, ref Ref) (Revision, error) {
 		rev, err := r.resolveLocal(ref)
 		return rev, r.explain(err)
 	}
-	key := fmt.Sprintf("%x %q", r.identity, []string{ref.Commit, ref.Name, ref.SemVer, ref.Tag, ref.Branch})
+	key := fmt.Sprintf("%x %p %q", r.identity, r.turn, []string{ref.Commit, ref.Name, ref.SemVer, ref.Tag, ref.Branch})
 	rev, err := r.mirror.flights.share(ctx, key, func(ctx context.Context, asks func()) (Revision, error) {
 		return r.fetch(ctx, ref, asks)
 	})

@@ -6,25 +6,50 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/keptn/gitops/gitsource/internal/packs"
 	"github.com/keptn/gitops/gitsource/internal/wire"
 )
 
-// enter waits for the mirror's gate and bounds the time behind it. release must be
-// called if there is no error.
+// A turn is what a conversation with the remote begins with, and how long it may take.
+type turn struct {
+	take    func() (done func(answered bool), err error)
+	timeout time.Duration
+}
+
+// InTurn returns another handle to the repository. Each of its conversations with the
+// remote begins with take, where that is no error, and ends with what it returned, which is
+// told whether the remote answered in time: within timeout, and what the [Store] allows.
+// What is here is read without.
+func (r *Repository) InTurn(timeout time.Duration, take func() (done func(answered bool), err error)) *Repository {
+	return &Repository{mirror: r.mirror, url: r.url, target: r.target, identity: r.identity, turn: &turn{take, timeout}}
+}
+
+// enter takes a turn, waits for the mirror's gate, and bounds the time from there on.
+// release must be called if there is no error.
 func (r *Repository) enter(ctx context.Context) (_ context.Context, release func(), err error) {
-	timeout := r.mirror.store.timeout
+	timeout, done := r.mirror.store.timeout, func(bool) {}
+	if r.turn != nil {
+		timeout = min(timeout, r.turn.timeout)
+		if done, err = r.turn.take(); err != nil {
+			return nil, nil, err
+		}
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout,
 		fmt.Errorf("%w: the remote took more than %s", ErrUnreachable, timeout))
-	if err := r.mirror.gate.Acquire(ctx, 1); err != nil {
+	leave := func() {
+		done(ctx.Err() == nil)
 		cancel()
+	}
+	if err := r.mirror.gate.Acquire(ctx, 1); err != nil {
+		leave()
 		return nil, nil, context.Cause(ctx)
 	}
 	return ctx, func() {
 		r.hangUp()
 		r.mirror.gate.Release(1)
-		cancel()
+		leave()
 	}, nil
 }
 
