@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
@@ -25,8 +26,10 @@ type Repository struct {
 	url      string
 	target   wire.Target
 	identity identity
-	// turn is what its conversations begin with; nil is nothing.
-	turn *turn
+	// timeout is that of a conversation, but for a fetch, and turn what each begins with;
+	// nil is nothing.
+	timeout time.Duration
+	turn    *turn
 
 	// session is the conversation of the one who holds the mirror's gate.
 	session *wire.Session
@@ -92,7 +95,7 @@ func notACommit(ref Ref, rev Revision, err error) error {
 }
 
 func (r *Repository) fetch(ctx context.Context, ref Ref, asks func()) (Revision, error) {
-	ctx, release, err := r.enter(ctx)
+	ctx, release, err := r.enterFor(ctx, r.mirror.store.timeout)
 	if err != nil {
 		return Revision{}, err
 	}

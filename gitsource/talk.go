@@ -12,27 +12,27 @@ import (
 	"github.com/keptn/gitops/gitsource/internal/wire"
 )
 
-// A turn is what a conversation with the remote begins with, and how long it may take.
-type turn struct {
-	take    func() (done func(answered bool), err error)
-	timeout time.Duration
-}
+// A turn begins a conversation with the remote; done ends it.
+type turn func() (done func(answered bool), err error)
 
 // InTurn returns another handle to the repository. Each of its conversations with the
 // remote begins with take, where that is no error, and ends with what it returned, which is
-// told whether the remote answered in time: within timeout, and what the [Store] allows.
-// What is here is read without.
-func (r *Repository) InTurn(timeout time.Duration, take func() (done func(answered bool), err error)) *Repository {
-	return &Repository{mirror: r.mirror, url: r.url, target: r.target, identity: r.identity, turn: &turn{take, timeout}}
+// told whether the remote answered in time. What is here is read without.
+func (r *Repository) InTurn(take func() (done func(answered bool), err error)) *Repository {
+	begin := turn(take)
+	return &Repository{mirror: r.mirror, url: r.url, target: r.target, identity: r.identity, timeout: r.timeout, turn: &begin}
 }
 
 // enter takes a turn, waits for the mirror's gate, and bounds the time from there on.
 // release must be called if there is no error.
 func (r *Repository) enter(ctx context.Context) (_ context.Context, release func(), err error) {
-	timeout, done := r.mirror.store.timeout, func(bool) {}
+	return r.enterFor(ctx, r.timeout)
+}
+
+func (r *Repository) enterFor(ctx context.Context, timeout time.Duration) (_ context.Context, release func(), err error) {
+	done := func(bool) {}
 	if r.turn != nil {
-		timeout = min(timeout, r.turn.timeout)
-		if done, err = r.turn.take(); err != nil {
+		if done, err = (*r.turn)(); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -43,7 +43,7 @@ func (r *Repository) enter(ctx context.Context) (_ context.Context, release func
 		cancel()
 	}
 	if err := r.mirror.gate.Acquire(ctx, 1); err != nil {
-		leave()
+		defer leave()
 		return nil, nil, context.Cause(ctx)
 	}
 	return ctx, func() {

@@ -37,7 +37,7 @@ func TestOnlyWhatIsNotHereTakesATurnAtTheRemote(t *testing.T) {
 	srv.ResetTraffic()
 
 	at := &turnstile{err: errors.New("no turn is left")}
-	r := whole.InTurn(time.Hour, at.take)
+	r := whole.InTurn(at.take)
 	if got := readFile(t, r, head, "a"); got != "1" {
 		t.Errorf("a is %q", got)
 	}
@@ -59,12 +59,16 @@ func TestATurnIsOverWhenTheRemoteDoesNotAnswerInTime(t *testing.T) {
 	t.Parallel()
 	srv := gittest.New(t)
 	repo := srv.Create(t, "app")
+	head := repo.Commit("main", "one", map[string]string{"a": "1"})
 	hang := make(chan struct{})
 	srv.Intercept(func(*http.Request) { <-hang })
 	t.Cleanup(func() { close(hang) })
 	at := &turnstile{}
-	r := open(t, newStore(t), repo.URL).InTurn(20*time.Millisecond, at.take)
-	if _, err := r.Fetch(t.Context(), Ref{}); !errors.Is(err, ErrUnreachable) {
+	r, err := newStore(t).Repository(Remote{URL: repo.URL, Timeout: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fs.ReadFile(r.InTurn(at.take).Tree(t.Context(), head), "a"); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("a remote that hangs: %v", err)
 	}
 	if at.taken != 1 || len(at.answered) != 1 || at.answered[0] {

@@ -26,7 +26,7 @@ func Interval(source *gitopsv1alpha1.GitSource) time.Duration {
 	return defaultInterval
 }
 
-// Timeout is how long one fetch of a source may take.
+// Timeout is how long a fetch of a source, or any other conversation with its remote, may take.
 func Timeout(source *gitopsv1alpha1.GitSource) time.Duration {
 	if t := source.Spec.Timeout; t != nil && t.Duration > 0 {
 		return t.Duration
