@@ -214,7 +214,7 @@ func (r *Reconciler) follow(ctx context.Context, s *scope) error {
 	}
 	revision, err := gitsource.ParseRevision(s.source.Status.ObservedRevision)
 	if err != nil {
-		return nil //nolint:nilerr // the source has not been read yet, and wakes us when it is
+		return nil // the source has not been read yet, and wakes us when it is
 	}
 	s.head = revision.Commit
 	if err := r.open(ctx, s); err != nil {
