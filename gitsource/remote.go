@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/go-git/go-git/v5/plumbing/transport"
 )
@@ -23,6 +24,9 @@ type Remote struct {
 	// Proxy is made by [ProxyFromSecret]; the zero value is for none, or for the one of
 	// the environment over HTTP.
 	Proxy Proxy
+	// Timeout bounds a conversation beside what the [Store] allows, if it is not zero. A
+	// Fetch, whose answer several may share, has the time that their contexts have.
+	Timeout time.Duration
 }
 
 // PublicURL is a repository's URL without user and password, in one spelling for all

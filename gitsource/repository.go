@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
@@ -25,6 +26,10 @@ type Repository struct {
 	url      string
 	target   wire.Target
 	identity identity
+	// timeout is that of a conversation, but for a fetch, and turn what each begins with;
+	// nil is nothing.
+	timeout time.Duration
+	turn    *turn
 
 	// session is the conversation of the one who holds the mirror's gate.
 	session *wire.Session
@@ -42,7 +47,7 @@ func (r *Repository) Fetch(ctx context.Context, ref Ref) (Revision, error) {
 		rev, err := r.resolveLocal(ref)
 		return rev, r.explain(err)
 	}
-	key := fmt.Sprintf("%x %q", r.identity, []string{ref.Commit, ref.Name, ref.SemVer, ref.Tag, ref.Branch})
+	key := fmt.Sprintf("%x %p %q", r.identity, r.turn, []string{ref.Commit, ref.Name, ref.SemVer, ref.Tag, ref.Branch})
 	rev, err := r.mirror.flights.share(ctx, key, func(ctx context.Context, asks func()) (Revision, error) {
 		return r.fetch(ctx, ref, asks)
 	})
@@ -90,7 +95,7 @@ func notACommit(ref Ref, rev Revision, err error) error {
 }
 
 func (r *Repository) fetch(ctx context.Context, ref Ref, asks func()) (Revision, error) {
-	ctx, release, err := r.enter(ctx)
+	ctx, release, err := r.enterFor(ctx, r.mirror.store.timeout)
 	if err != nil {
 		return Revision{}, err
 	}

@@ -109,7 +109,10 @@ func (s *Store) Repository(remote Remote) (*Repository, error) {
 	if err != nil {
 		return nil, fmt.Errorf("repository %s: %w", l, err)
 	}
-	return &Repository{mirror: s.mirror(l), url: l.String(), target: target, identity: remote.Auth.identity()}, nil
+	return &Repository{
+		mirror: s.mirror(l), url: l.String(), target: target, identity: remote.Auth.identity(),
+		timeout: min(cmp.Or(remote.Timeout, s.timeout), s.timeout),
+	}, nil
 }
 
 func (s *Store) target(l location, remote Remote) (wire.Target, error) {

@@ -6,25 +6,50 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/keptn/gitops/gitsource/internal/packs"
 	"github.com/keptn/gitops/gitsource/internal/wire"
 )
 
-// enter waits for the mirror's gate and bounds the time behind it. release must be
-// called if there is no error.
+// A turn begins a conversation with the remote; done ends it.
+type turn func() (done func(answered bool), err error)
+
+// InTurn returns another handle to the repository. Each of its conversations with the
+// remote begins with take, where that is no error, and ends with what it returned, which is
+// told whether the remote answered in time. What is here is read without.
+func (r *Repository) InTurn(take func() (done func(answered bool), err error)) *Repository {
+	begin := turn(take)
+	return &Repository{mirror: r.mirror, url: r.url, target: r.target, identity: r.identity, timeout: r.timeout, turn: &begin}
+}
+
+// enter takes a turn, waits for the mirror's gate, and bounds the time from there on.
+// release must be called if there is no error.
 func (r *Repository) enter(ctx context.Context) (_ context.Context, release func(), err error) {
-	timeout := r.mirror.store.timeout
+	return r.enterFor(ctx, r.timeout)
+}
+
+func (r *Repository) enterFor(ctx context.Context, timeout time.Duration) (_ context.Context, release func(), err error) {
+	done := func(bool) {}
+	if r.turn != nil {
+		if done, err = (*r.turn)(); err != nil {
+			return nil, nil, err
+		}
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout,
 		fmt.Errorf("%w: the remote took more than %s", ErrUnreachable, timeout))
-	if err := r.mirror.gate.Acquire(ctx, 1); err != nil {
+	leave := func() {
+		done(ctx.Err() == nil)
 		cancel()
+	}
+	if err := r.mirror.gate.Acquire(ctx, 1); err != nil {
+		defer leave()
 		return nil, nil, context.Cause(ctx)
 	}
 	return ctx, func() {
 		r.hangUp()
 		r.mirror.gate.Release(1)
-		cancel()
+		leave()
 	}, nil
 }
 

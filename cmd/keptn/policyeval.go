@@ -227,7 +227,7 @@ func (f *evalFlags) queryData(p *foundPolicy, in *policy.Input) policy.QueryData
 	}
 	var app string
 	if p.lifecycle != nil {
-		app = cmp.Or(p.lifecycle.Spec.App, p.lifecycle.Name)
+		app = p.lifecycle.AppName()
 	}
 	data := policy.QueryData{
 		App:         cmp.Or(f.queries.app, rollout.App, app),

@@ -3,7 +3,6 @@
 package directory
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,7 +55,7 @@ func Find(ctx context.Context, r client.Reader, name Name) (Entry, error) {
 	for i := range all.Items {
 		lc := &all.Items[i]
 		source := lc.Labels[gitopsv1alpha1.SourceLabel]
-		if source == "" || cmp.Or(lc.Spec.App, lc.Name) != name.App {
+		if source == "" || lc.AppName() != name.App {
 			continue
 		}
 		var gs gitopsv1alpha1.GitSource

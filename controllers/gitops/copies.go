@@ -95,7 +95,7 @@ func lifecyclesOf(source *gitopsv1alpha1.GitSource, apps []manifest.App) []gitop
 	for i := range apps {
 		lc := &apps[i].Lifecycle
 		found = append(found, gitopsv1alpha1.FoundLifecycle{
-			Name: repository.CopyName(source, lc.Name), App: AppName(lc), Path: apps[i].Path, File: apps[i].File,
+			Name: repository.CopyName(source, lc.Name), App: lc.AppName(), Path: apps[i].Path, File: apps[i].File,
 		})
 	}
 	return found
@@ -153,7 +153,7 @@ func released() predicate.Predicate {
 // lifecycleCopy is the object of an app that was found.
 func (r *Reconciler) lifecycleCopy(source *gitopsv1alpha1.GitSource, app *manifest.App) *gitopsv1alpha1.Lifecycle {
 	lc := &gitopsv1alpha1.Lifecycle{Spec: *app.Lifecycle.Spec.DeepCopy()}
-	lc.Spec.App = AppName(&app.Lifecycle)
+	lc.Spec.App = app.Lifecycle.AppName()
 	describe(lc, source, app.Lifecycle.Name, app.File)
 	lc.Annotations[gitopsv1alpha1.PathAnnotation] = app.Path
 	return lc
@@ -200,14 +200,6 @@ func describe(obj client.Object, source *gitopsv1alpha1.GitSource, name, file st
 	}
 	obj.SetLabels(labels)
 	obj.SetAnnotations(map[string]string{gitopsv1alpha1.FileAnnotation: file})
-}
-
-// AppName is the name of the app that a Lifecycle is about.
-func AppName(lc *gitopsv1alpha1.Lifecycle) string {
-	if lc.Spec.App != "" {
-		return lc.Spec.App
-	}
-	return lc.Name
 }
 
 func key(obj client.Object) string { return fmt.Sprintf("%T/%s", obj, obj.GetName()) }

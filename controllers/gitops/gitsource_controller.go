@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -29,9 +28,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
+	"github.com/keptn/gitops/check"
 	"github.com/keptn/gitops/controllers/apply"
 	"github.com/keptn/gitops/controllers/condition"
 	"github.com/keptn/gitops/controllers/optional"
+	"github.com/keptn/gitops/controllers/remote"
 	"github.com/keptn/gitops/controllers/report"
 	"github.com/keptn/gitops/controllers/repository"
 	"github.com/keptn/gitops/controllers/shard"
@@ -39,16 +40,8 @@ import (
 	"github.com/keptn/gitops/gitsource/manifest"
 )
 
-const (
-	// defaultInterval and defaultTimeout apply where a source does not say them.
-	defaultInterval = time.Minute
-	defaultTimeout  = time.Minute
-	// waiting is how many times as many sources as other objects are worked on at a
-	// time, for most of that time they wait for a server.
-	waiting = 4
-	// fieldOwner is who applies the copies of what was read from Git.
-	fieldOwner = "keptn-gitops"
-)
+// fieldOwner is who applies the copies of what was read from Git.
+const fieldOwner = "keptn-gitops"
 
 // Reconciler reads the repository of a GitSource.
 type Reconciler struct {
@@ -64,7 +57,7 @@ type Reconciler struct {
 	Shard shard.Shard
 
 	news  chan event.GenericEvent
-	turns Turns
+	turns remote.Turns
 
 	mu    sync.Mutex
 	looks map[types.NamespacedName]look
@@ -108,11 +101,10 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options)
 	r.looks = map[types.NamespacedName]look{}
 	r.wanted = map[types.NamespacedName]bool{}
 	r.settled = map[types.NamespacedName]settled{}
-	opts.MaxConcurrentReconciles = max(1, opts.MaxConcurrentReconciles) * waiting
-	r.turns.Most = opts.MaxConcurrentReconciles / 2
+	opts.MaxConcurrentReconciles = r.turns.Among(opts.MaxConcurrentReconciles)
 	c, err := ctrl.NewControllerManagedBy(mgr).
 		Named("gitsource").
-		For(&gitopsv1alpha1.GitSource{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, Requested(), shard.Moved()))).
+		For(&gitopsv1alpha1.GitSource{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, remote.Requested(), shard.Moved()))).
 		Owns(&gitopsv1alpha1.Lifecycle{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Owns(&gitopsv1alpha1.SLOPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&gitopsv1alpha1.Lifecycle{}, r.wakeNamed(), builder.WithPredicates(released())).
@@ -128,15 +120,6 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options)
 		r.Kinds.Watch(c, &sourcev1.GitRepository{}, r.wakeBorrowers(gitopsv1alpha1.GitRepositoryKind), lendsOtherwise()),
 		r.Kinds.Watch(c, repository.NewApplication(), r.wakeBorrowers(gitopsv1alpha1.ApplicationKind), lendsOtherwise()),
 	)
-}
-
-// Requested lets through sources of which a look at the remote is asked.
-func Requested() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		before, _ := meta.ReconcileAnnotationValue(e.ObjectOld.GetAnnotations())
-		after, ok := meta.ReconcileAnnotationValue(e.ObjectNew.GetAnnotations())
-		return ok && before != after
-	}}
 }
 
 // Fetch has the remote of a source looked at now. It returns before that, once
@@ -182,9 +165,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	before := source.DeepCopy()
 	recheck, err := r.watch(ctx, source)
+	var busy *remote.BusyError
 	switch {
-	case errors.Is(err, errBusy):
-		return reconcile.Result{RequeueAfter: recheck}, nil
+	case errors.As(err, &busy):
+		return reconcile.Result{RequeueAfter: busy.Wait}, nil
 	case apply.Terminating(err):
 		return reconcile.Result{}, nil // the source goes with its namespace
 	}
@@ -201,7 +185,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 // watch brings the status up to date, in memory. An error is one that trying
 // again soon can mend; what only the author, or time, can mend is in the status.
 func (r *Reconciler) watch(ctx context.Context, source *gitopsv1alpha1.GitSource) (time.Duration, error) {
-	s := &scope{source: source, recheck: Interval(source), done: func(bool) {}}
+	s := &scope{source: source, recheck: remote.Interval(source), done: func(bool) {}}
 	defer func() { s.done(!s.silent) }()
 	source.Status.ObservedGeneration = source.Generation
 	for _, step := range steps() {
@@ -209,8 +193,9 @@ func (r *Reconciler) watch(ctx context.Context, source *gitopsv1alpha1.GitSource
 		if err == nil {
 			continue
 		}
-		if errors.Is(err, errBusy) {
-			return s.recheck, err
+		var busy *remote.BusyError
+		if errors.As(err, &busy) {
+			return 0, err
 		}
 		condition.Summarize(source, explained(err))
 		if s.scheduled {
@@ -266,7 +251,7 @@ func (s *scope) outcome() condition.Outcome {
 	case s.taken != "":
 		return condition.Failed(gitopsv1alpha1.NameTakenReason, "%s", s.taken)
 	case s.found.Problems.HasErrors():
-		return condition.Failed(gitopsv1alpha1.InvalidManifestReason, "%s", Validity(s.found).Description)
+		return condition.Failed(gitopsv1alpha1.InvalidManifestReason, "%s", check.Validity(s.found).Description)
 	default:
 		return condition.Ready(meta.SucceededReason, "read %s at %s", apps(len(s.found.Apps)), s.revision)
 	}
@@ -322,28 +307,9 @@ func (r *Reconciler) announce(before, after *gitopsv1alpha1.GitSource) {
 	}
 }
 
-// Interval is the time between two looks at the remote of a source.
-func Interval(source *gitopsv1alpha1.GitSource) time.Duration {
-	if d := source.Spec.Interval.Duration; d > 0 {
-		return d
-	}
-	return defaultInterval
-}
-
-// Timeout is how long one fetch of a source may take.
-func Timeout(source *gitopsv1alpha1.GitSource) time.Duration {
-	if t := source.Spec.Timeout; t != nil && t.Duration > 0 {
-		return t.Duration
-	}
-	return defaultTimeout
-}
-
 func apps(n int) string {
 	if n == 1 {
 		return "1 app"
 	}
 	return fmt.Sprintf("%d apps", n)
 }
-
-// oneLine makes a description of a message that may have several lines.
-func oneLine(message string) string { return strings.Join(strings.Fields(message), " ") }

@@ -12,15 +12,13 @@ import (
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	"github.com/keptn/gitops/controllers/condition"
+	"github.com/keptn/gitops/controllers/remote"
 	"github.com/keptn/gitops/gitsource"
 )
 
 // firstRetry is the pause after the first look that failed for a while; it
 // doubles with each further one, up to the interval.
 const firstRetry = time.Second
-
-// errBusy: as many sources of the server are being looked at as may be.
-var errBusy = errors.New("the server is busy with other sources")
 
 // errUnread: a suspended source has no revision that stands.
 var errUnread = errors.New("suspended before it was read")
@@ -60,14 +58,15 @@ func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 	last, left := r.last(s)
 	if left <= 0 {
 		revision, err := r.ask(ctx, s)
-		if errors.Is(err, errBusy) {
+		var busy *remote.BusyError
+		if errors.As(err, &busy) {
 			return err
 		}
 		if err != nil {
 			return r.failed(s, err)
 		}
 		last = look{at: r.Clock.Now(), asked: s.origin.Looks(), revision: revision}
-		left = last.wait(Interval(s.source))
+		left = last.wait(remote.Interval(s.source))
 		r.remember(s.source, last)
 	}
 	s.recheck, s.scheduled = left, last.err != nil
@@ -97,16 +96,15 @@ func (s *scope) standStill() error {
 // ask asks the remote for its revision. Its turn ends with the reconcile, for what is read
 // then comes from the server, too.
 func (r *Reconciler) ask(ctx context.Context, s *scope) (gitsource.Revision, error) {
-	done, wait := r.turns.Take(s.origin.Server())
-	if done == nil {
-		s.recheck = wait
-		return gitsource.Revision{}, errBusy
+	done, err := r.turns.Take(s.origin.Server())
+	if err != nil {
+		return gitsource.Revision{}, err
 	}
 	s.done = done
 	r.mu.Lock()
 	delete(r.wanted, client.ObjectKeyFromObject(s.source))
 	r.mu.Unlock()
-	timeout := Timeout(s.source)
+	timeout := remote.Timeout(s.source)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w: the remote took more than %s, which is spec.timeout", gitsource.ErrUnreachable, timeout))
 	defer cancel()
 	if request, ok := meta.ReconcileAnnotationValue(s.source.Annotations); ok {
@@ -132,7 +130,7 @@ func (r *Reconciler) last(s *scope) (look, time.Duration) {
 	if !looked || wanted || edited || last.asked != s.origin.Looks() {
 		return last, 0
 	}
-	return last, last.at.Add(last.wait(Interval(source))).Sub(r.Clock.Now())
+	return last, last.at.Add(last.wait(remote.Interval(source))).Sub(r.Clock.Now())
 }
 
 func (r *Reconciler) remember(source *gitopsv1alpha1.GitSource, l look) {
@@ -152,6 +150,6 @@ func (r *Reconciler) failed(s *scope, err error) error {
 	}
 	last.at, last.err, last.failures = r.Clock.Now(), err, last.failures+1
 	r.remember(s.source, last)
-	s.recheck, s.scheduled = last.wait(Interval(s.source)), true
+	s.recheck, s.scheduled = last.wait(remote.Interval(s.source)), true
 	return err
 }

@@ -2,10 +2,9 @@ package gitops
 
 import (
 	"context"
-	"fmt"
-	"strings"
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
+	"github.com/keptn/gitops/check"
 	"github.com/keptn/gitops/controllers/condition"
 	"github.com/keptn/gitops/controllers/report"
 	"github.com/keptn/gitops/gitsource/forge"
@@ -15,15 +14,10 @@ import (
 // maxProblems is how many problems a GitSource keeps in its status.
 const maxProblems = 20
 
-// ValidateContext is the context of the status that says whether a commit is
-// valid, below <prefix>/<environment>/. It is public API: branch protection
-// refers to it.
-const ValidateContext = "validate"
-
 // reportStatus says on the newest commit whether what it holds is valid. A forge
 // that cannot be reached is no error.
 func (r *Reconciler) reportStatus(ctx context.Context, s *scope) error {
-	return r.show(ctx, s, Validity(s.found))
+	return r.show(ctx, s, check.Validity(s.found))
 }
 
 // show has the newest commit show a status, unless another source that is looked at does.
@@ -56,46 +50,7 @@ func (r *Reconciler) expect(ctx context.Context, s *scope) {
 }
 
 // context of the status that says whether a commit is valid.
-func (s *scope) context() string { return s.origin.ContextPrefix + "/" + ValidateContext }
-
-// Validity is what a commit should show of what it holds, with each problem at its line
-// where the forge has a place for it.
-func Validity(found *manifest.Found) forge.Status {
-	status := verdict(found)
-	for _, p := range found.Problems {
-		status.Problems = append(status.Problems, forge.Problem{
-			File: p.File, Line: p.Line, Column: p.Column, Message: oneLine(p.Message), Warning: p.Severity == manifest.Warning,
-		})
-	}
-	return status
-}
-
-func verdict(found *manifest.Found) forge.Status {
-	var wrong []string
-	for _, p := range found.Problems {
-		if p.Severity == manifest.Error {
-			wrong = append(wrong, oneLine(p.String()))
-		}
-	}
-	switch {
-	case len(wrong) == 1:
-		return forge.Status{State: forge.Failure, Description: wrong[0]}
-	case len(wrong) > 1:
-		return forge.Status{State: forge.Failure, Description: fmt.Sprintf("%d problems: %s", len(wrong), wrong[0])}
-	case len(found.Apps) == 0:
-		return forge.Status{State: forge.Success, Description: "no " + manifest.FileName + " found"}
-	default:
-		return forge.Status{State: forge.Success, Description: fmt.Sprintf("valid: %s", names(found.Apps))}
-	}
-}
-
-func names(found []manifest.App) string {
-	list := make([]string, len(found))
-	for i := range found {
-		list[i] = AppName(&found[i].Lifecycle)
-	}
-	return strings.Join(list, ", ")
-}
+func (s *scope) context() string { return s.origin.ContextPrefix + "/" + check.ValidateContext }
 
 func firstProblems(problems manifest.Problems) []string {
 	kept := make([]string, 0, min(len(problems), maxProblems))

@@ -120,7 +120,7 @@ func (r *Reconciler) commitBeside(ctx context.Context, s *scope, c evidence.Clai
 	}
 	for i := range beside.Items {
 		if source := &beside.Items[i]; gitname.SameRepository(source.Status.URL, c.Repository) {
-			found, err := r.Repositories.CommitOf(ctx, source, c.Commit)
+			found, err := r.Repositories.CommitOf(ctx, r.opener(s), source, c.Commit)
 			if err == nil || !errors.Is(err, gitsource.ErrCommitNotFound) && repository.Problem(err) == "" {
 				return found, err
 			}

@@ -36,6 +36,7 @@ import (
 	"github.com/keptn/gitops/controllers/evidence"
 	"github.com/keptn/gitops/controllers/optional"
 	"github.com/keptn/gitops/controllers/phase"
+	"github.com/keptn/gitops/controllers/remote"
 	"github.com/keptn/gitops/controllers/report"
 	"github.com/keptn/gitops/controllers/repository"
 	"github.com/keptn/gitops/controllers/shard"
@@ -72,7 +73,8 @@ type Reconciler struct {
 	// Shard is whose Lifecycles are followed here.
 	Shard shard.Shard
 
-	news chan event.GenericEvent
+	news  chan event.GenericEvent
+	turns remote.Turns
 }
 
 // scope is what one reconcile of a Lifecycle works on; each step fills in what
@@ -100,6 +102,8 @@ type scope struct {
 	unasked []string
 	// handled is the request for a delivery that nothing is left to be done for.
 	handled string
+	// visit is to the servers that are asked.
+	visit visit
 }
 
 // observedHead is the commit up to which commits have been looked at.
@@ -131,6 +135,7 @@ func (s *scope) lookAgain(d time.Duration) {
 // deliveries, the consent of a namespace, and news from the forge.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options) error {
 	r.news = make(chan event.GenericEvent)
+	opts.MaxConcurrentReconciles = r.turns.Among(opts.MaxConcurrentReconciles)
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named("lifecycle").
 		For(&gitopsv1alpha1.Lifecycle{}, builder.WithPredicates(changedByOthers())).
@@ -180,7 +185,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, err
 	}
 	before := lc.DeepCopy()
-	s := &scope{lc: lc, source: &gitopsv1alpha1.GitSource{}, now: r.Clock.Now()}
+	s := &scope{lc: lc, source: &gitopsv1alpha1.GitSource{}, now: r.Clock.Now(), visit: visit{turns: &r.turns}}
 	err = r.follow(ctx, s)
 	lc.Status.ObservedGeneration = lc.Generation
 	if _, patchErr := apply.Status(ctx, r.Client, before, lc); patchErr != nil {
@@ -198,6 +203,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 
 // follow brings the status up to date, in memory.
 func (r *Reconciler) follow(ctx context.Context, s *scope) error {
+	defer s.visit.end()
 	if inert(s.lc) {
 		condition.Summarize(s.lc, condition.Ready(gitopsv1alpha1.ReadFromGitReason,
 			"this object has no effect: a GitSource reads the same file from Git"))
@@ -209,26 +215,39 @@ func (r *Reconciler) follow(ctx context.Context, s *scope) error {
 	}
 	revision, err := gitsource.ParseRevision(s.source.Status.ObservedRevision)
 	if err != nil {
-		return nil //nolint:nilerr // the source has not been read yet, and wakes us when it is
+		return nil // the source has not been read yet, and wakes us when it is
 	}
 	s.head = revision.Commit
 	if err := r.open(ctx, s); err != nil {
 		if repository.Problem(err) != "" {
 			return nil // the source tells of it, and wakes us when it is mended
 		}
-		condition.Summarize(s.lc, condition.Waiting(meta.ProgressingWithRetryReason, "%v", err))
-		return err
+		return s.failed(err)
 	}
 	if s.origin.PublicURL() != s.source.Status.URL {
 		return nil // the revision is of another repository; the source wakes us when it has read this one
 	}
 	for _, step := range steps() {
 		if err := step(r, ctx, s); err != nil {
-			condition.Summarize(s.lc, condition.Waiting(meta.ProgressingWithRetryReason, "%v", err))
-			return err
+			return s.failed(err)
 		}
 	}
 	condition.Summarize(s.lc, s.outcome())
+	return nil
+}
+
+// failed says that something could not be done yet. For want of a turn at a server it is
+// tried again when there may be one, and what was said of the app stands.
+func (s *scope) failed(err error) error {
+	var busy *remote.BusyError
+	isBusy := errors.As(err, &busy)
+	if ready := condition.Of(s.lc, meta.ReadyCondition); !isBusy || ready == nil || ready.ObservedGeneration != s.lc.Generation {
+		condition.Summarize(s.lc, condition.Waiting(meta.ProgressingWithRetryReason, "%v", err))
+	}
+	if !isBusy {
+		return err
+	}
+	s.lookAgain(busy.Wait)
 	return nil
 }
 
@@ -237,7 +256,7 @@ func (r *Reconciler) open(ctx context.Context, s *scope) (err error) {
 	if s.origin, err = r.Repositories.Origin(ctx, s.source); err != nil {
 		return err
 	}
-	s.app, err = r.Repositories.App(ctx, s.origin, s.lc, s.head)
+	s.app, err = r.Repositories.App(ctx, r.opener(s), s.origin, s.lc, s.head)
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers/phase"
+	"github.com/keptn/gitops/controllers/remote"
 	"github.com/keptn/gitops/controllers/repository"
 	"github.com/keptn/gitops/controllers/workload"
 )
@@ -88,7 +89,7 @@ func (r *Reconciler) deliverVerified(ctx context.Context, s *scope) error {
 		return ignoreRewritten(err)
 	}
 	if why != "" {
-		s.lookAgain(cmp.Or(s.source.Spec.Interval.Duration, time.Minute))
+		s.lookAgain(remote.Interval(s.source))
 		return nil
 	}
 	commit, err := s.app.Commit(ctx, sha)

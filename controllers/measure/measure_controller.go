@@ -157,7 +157,7 @@ func (r *Reconciler) open(ctx context.Context, lc *gitopsv1alpha1.Lifecycle) (*s
 		if s.origin.PublicURL() != s.source.Status.URL {
 			return nil, nil //nolint:nilnil // the revision is of another repository
 		}
-		s.app, err = r.Repositories.App(ctx, s.origin, lc, revision.Commit)
+		s.app, err = r.Repositories.App(ctx, r.Repositories.Open, s.origin, lc, revision.Commit)
 	}
 	if repository.Problem(err) != "" {
 		return nil, nil //nolint:nilnil // the source tells of it

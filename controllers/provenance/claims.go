@@ -110,7 +110,7 @@ func (r *Reconciler) locate(ctx context.Context, f *found, claim evidence.Claim,
 // has is the full name of a commit, if a source has it; else empty. A source that cannot
 // be read has none, and tells of it itself.
 func (r *Reconciler) has(ctx context.Context, source *gitopsv1alpha1.GitSource, sha string) (string, error) {
-	c, err := r.Repositories.CommitOf(ctx, source, sha)
+	c, err := r.Repositories.CommitOf(ctx, r.Repositories.Open, source, sha)
 	switch {
 	case errors.Is(err, gitsource.ErrCommitNotFound), repository.Problem(err) != "":
 		return "", nil

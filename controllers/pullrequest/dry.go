@@ -14,7 +14,6 @@ import (
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
-	"github.com/keptn/gitops/controllers/gitops"
 	"github.com/keptn/gitops/controllers/repository"
 	"github.com/keptn/gitops/controllers/trust"
 	"github.com/keptn/gitops/gitname"
@@ -74,7 +73,7 @@ func (r *Reconciler) dryRun(ctx context.Context, s *scope, j *judgement, found *
 }
 
 func (r *Reconciler) judgeDry(ctx context.Context, s *scope, app *manifest.App, p *gitopsv1alpha1.SLOPolicy, brought *commits) verdict {
-	v := verdict{app: gitops.AppName(&app.Lifecycle), policy: p.Name}
+	v := verdict{app: app.Lifecycle.AppName(), policy: p.Name}
 	e, err := r.evaluation(ctx, s, app, p, brought)
 	if err == nil {
 		v.found, err = r.Evaluate(ctx, e, r.Clock.Now())
@@ -177,7 +176,7 @@ func (r *Reconciler) evaluation(ctx context.Context, s *scope, app *manifest.App
 		}
 	}
 	e.Spec.EvaluationDefinition, e.Spec.Policy = p.Name, p.Spec.DeepCopy()
-	e.Spec.AppName, e.Spec.Params = gitops.AppName(&app.Lifecycle), app.Lifecycle.Spec.Params
+	e.Spec.AppName, e.Spec.Params = app.Lifecycle.AppName(), app.Lifecycle.Spec.Params
 	e.Spec.Rollout = &lifecyclev1.Rollout{Environment: s.origin.Environment}
 	e.Spec.Commit, e.Spec.Commits, e.Spec.CommitsTruncated = &brought.head, brought.all, brought.more
 	return e, nil

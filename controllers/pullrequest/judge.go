@@ -13,7 +13,7 @@ import (
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
 	"github.com/keptn/gitops/check"
 	"github.com/keptn/gitops/controllers/condition"
-	"github.com/keptn/gitops/controllers/gitops"
+	"github.com/keptn/gitops/controllers/remote"
 	"github.com/keptn/gitops/controllers/report"
 	"github.com/keptn/gitops/controllers/repository"
 	"github.com/keptn/gitops/gitname"
@@ -124,7 +124,7 @@ func (r *Reconciler) judgeAll(ctx context.Context, s *scope) error {
 // judge reads a head as the watched branch is read, and has it name the commit that its
 // ref is at, which may be newer than the one that the forge has listed.
 func (r *Reconciler) judge(ctx context.Context, s *scope, head *forge.Head) error {
-	fetching, cancel := context.WithTimeout(ctx, gitops.Timeout(s.source))
+	fetching, cancel := context.WithTimeout(ctx, remote.Timeout(s.source))
 	defer cancel()
 	ref := gitsource.Ref{Name: head.Ref}
 	if head.Ref == "" {
@@ -176,7 +176,7 @@ func (r *Reconciler) examine(ctx context.Context, s *scope, j *judgement) (*mani
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", gitname.Short(j.commit), err)
 	}
-	j.validity = gitops.Validity(found)
+	j.validity = check.Validity(found)
 	switch {
 	case j.head.Fork:
 		j.undone = "it comes from a fork"
@@ -191,7 +191,7 @@ func (s *scope) statuses(j *judgement) []forge.Status {
 	var all []forge.Status
 	if validates(&s.asked) {
 		validity := j.validity
-		validity.Context = s.origin.ContextPrefix + "/" + gitops.ValidateContext
+		validity.Context = s.origin.ContextPrefix + "/" + check.ValidateContext
 		validity.Report = s.text(j)
 		all = append(all, validity)
 	}
@@ -224,7 +224,7 @@ func (r *Reconciler) yield(ctx context.Context, s *scope) error {
 		return err
 	}
 	s.asked.Validate = new(false)
-	s.taken = new(report.Taken(s.source, by, s.origin.ContextPrefix+"/"+gitops.ValidateContext))
+	s.taken = new(report.Taken(s.source, by, s.origin.ContextPrefix+"/"+check.ValidateContext))
 	return nil
 }
 
@@ -325,7 +325,7 @@ func (r *Reconciler) tell(ctx context.Context, s *scope, j *judgement, before *g
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, gitops.Timeout(s.source))
+	ctx, cancel := context.WithTimeout(ctx, remote.Timeout(s.source))
 	defer cancel()
 	now.Comment, err = to.Reviews.Comment(ctx, j.head.Number, forge.Comment{
 		ID: now.Comment, Key: s.origin.ContextPrefix + "/" + s.source.Namespace + "/" + s.source.Name, Text: s.text(j),

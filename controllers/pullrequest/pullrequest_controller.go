@@ -32,7 +32,7 @@ import (
 	lifecyclev1 "github.com/keptn/gitops/api/lifecycle/v1"
 	"github.com/keptn/gitops/controllers/apply"
 	"github.com/keptn/gitops/controllers/condition"
-	"github.com/keptn/gitops/controllers/gitops"
+	"github.com/keptn/gitops/controllers/remote"
 	"github.com/keptn/gitops/controllers/report"
 	"github.com/keptn/gitops/controllers/repository"
 	"github.com/keptn/gitops/controllers/shard"
@@ -53,9 +53,6 @@ const (
 	// or that there is no way to.
 	retry        = 10 * time.Second
 	refusedRetry = time.Minute
-	// waiting is how many times as many sources as other objects are worked on at a time,
-	// for most of that time they wait for a server.
-	waiting = 4
 )
 
 // Reconciler looks at the pull requests of a GitSource.
@@ -72,7 +69,7 @@ type Reconciler struct {
 	Shard shard.Shard
 
 	news  chan event.GenericEvent
-	turns gitops.Turns
+	turns remote.Turns
 
 	mu    sync.Mutex
 	known map[types.NamespacedName]*memory
@@ -130,11 +127,10 @@ type scope struct {
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options) error {
 	r.news = make(chan event.GenericEvent)
 	r.known = map[types.NamespacedName]*memory{}
-	opts.MaxConcurrentReconciles = max(1, opts.MaxConcurrentReconciles) * waiting
-	r.turns.Most = opts.MaxConcurrentReconciles / 2
+	opts.MaxConcurrentReconciles = r.turns.Among(opts.MaxConcurrentReconciles)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("pullrequest").
-		For(&gitopsv1alpha1.GitSource{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, gitops.Requested(), shard.Moved(), firstRead()))).
+		For(&gitopsv1alpha1.GitSource{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, remote.Requested(), shard.Moved(), firstRead()))).
 		Watches(&gitopsv1alpha1.GitSource{}, handler.EnqueueRequestsFromMapFunc(report.WakeSame(r)), builder.WithPredicates(report.WritesOtherwise())).
 		WatchesRawSource(source.Channel(r.news, &handler.EnqueueRequestForObject{})).
 		WithOptions(opts).
@@ -199,14 +195,15 @@ func steps() []func(*Reconciler, context.Context, *scope) error {
 
 // follow brings the status up to date, in memory, and returns when to go on.
 func (r *Reconciler) follow(ctx context.Context, source *gitopsv1alpha1.GitSource) time.Duration {
-	s := &scope{source: source, asked: *source.Spec.PullRequests, memory: r.remembered(source), recheck: gitops.Interval(source), done: func(bool) {}}
+	s := &scope{source: source, asked: *source.Spec.PullRequests, memory: r.remembered(source), recheck: remote.Interval(source), done: func(bool) {}}
 	defer func() { s.done(!s.silent) }()
 	source.Status.PullRequests = slices.Clone(s.memory.told)
 	defer func() { s.memory.told = slices.Clone(source.Status.PullRequests) }()
 	for _, step := range steps() {
 		err := step(r, ctx, s)
-		if errors.Is(err, errBusy) {
-			return s.recheck
+		var busy *remote.BusyError
+		if errors.As(err, &busy) {
+			return busy.Wait
 		}
 		if err != nil {
 			condition.Set(source, gitopsv1alpha1.PullRequestsCondition, explained(err))
@@ -223,9 +220,6 @@ var (
 	// errUnread: which branch is watched is known once it was read.
 	errUnread = errors.New("the repository was not read yet")
 )
-
-// errBusy: as many sources of the server are being looked at as may be.
-var errBusy = errors.New("the server is busy with other sources")
 
 // resolve finds out which branch of which repository pull requests go into.
 func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
@@ -246,10 +240,9 @@ func (r *Reconciler) resolve(ctx context.Context, s *scope) error {
 	if s.repo, err = r.Repositories.Open(ctx, origin); err != nil {
 		return err
 	}
-	done, wait := r.turns.Take(origin.Server())
-	if done == nil {
-		s.recheck = wait
-		return errBusy
+	done, err := r.turns.Take(origin.Server())
+	if err != nil {
+		return err
 	}
 	s.done = done
 	return nil
@@ -289,7 +282,7 @@ func (r *Reconciler) list(ctx context.Context, s *scope) error {
 			s.recheck = m.quiet.Sub(now)
 			return m.refused
 		}
-		m.asked, m.next, m.unread, m.quiet = asked, now.Add(gitops.Interval(s.source)), map[int64]error{}, time.Time{}
+		m.asked, m.next, m.unread, m.quiet = asked, now.Add(remote.Interval(s.source)), map[int64]error{}, time.Time{}
 		if m.heads, m.err = r.heads(ctx, s); m.err != nil {
 			m.leave(m.err, now)
 			m.next = m.quiet
@@ -322,7 +315,7 @@ func (r *Reconciler) heads(ctx context.Context, s *scope) ([]forge.Head, error) 
 	if to.Reviews == nil {
 		return nil, fmt.Errorf("%w: the provider %s has none", errNone, s.origin.Provider)
 	}
-	ctx, cancel := context.WithTimeout(ctx, gitops.Timeout(s.source))
+	ctx, cancel := context.WithTimeout(ctx, remote.Timeout(s.source))
 	defer cancel()
 	return to.Reviews.Heads(ctx, s.base)
 }

@@ -27,11 +27,14 @@ type App struct {
 	Problem, Reason string
 }
 
+// An Opener opens the repository of an origin, as [Repositories.Open] does.
+type Opener func(ctx context.Context, o Origin) (*gitsource.Repository, error)
+
 // App opens the app of a Lifecycle, as the newest commit of its source has it of which
 // anything is honoured. Where there is none, that is its Problem, and what it depends on
 // is what it is at the newest commit.
-func (r *Repositories) App(ctx context.Context, o Origin, lc *gitopsv1alpha1.Lifecycle, newest string) (*App, error) {
-	repo, err := r.Open(ctx, o)
+func (r *Repositories) App(ctx context.Context, open Opener, o Origin, lc *gitopsv1alpha1.Lifecycle, newest string) (*App, error) {
+	repo, err := open(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +87,7 @@ func (a *App) ChangedBy(ctx context.Context, sha string) (bool, error) {
 // is in full, else of the newest ones of its history. It returns
 // [gitsource.ErrCommitNotFound] where it has none, or has not been read yet; [Problem]
 // tells which other errors are for a person to mend.
-func (r *Repositories) CommitOf(ctx context.Context, source *gitopsv1alpha1.GitSource, name string) (*gitsource.Commit, error) {
+func (r *Repositories) CommitOf(ctx context.Context, open Opener, source *gitopsv1alpha1.GitSource, name string) (*gitsource.Commit, error) {
 	revision, err := gitsource.ParseRevision(source.Status.ObservedRevision)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: GitSource %s has not been read yet", gitsource.ErrCommitNotFound, name, source.Name)
@@ -93,7 +96,7 @@ func (r *Repositories) CommitOf(ctx context.Context, source *gitopsv1alpha1.GitS
 	if err != nil {
 		return nil, err
 	}
-	repo, err := r.Open(ctx, o)
+	repo, err := open(ctx, o)
 	if err != nil {
 		return nil, err
 	}

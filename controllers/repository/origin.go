@@ -8,12 +8,14 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
+	"github.com/keptn/gitops/controllers/remote"
 	"github.com/keptn/gitops/gitsource"
 )
 
@@ -31,6 +33,9 @@ type Origin struct {
 	// Proxy is the Secret of the proxy to go through; without a name there is none of its
 	// own.
 	Proxy types.NamespacedName
+	// Timeout is how long a conversation with the remote may take; zero is as long as the
+	// Store allows.
+	Timeout time.Duration
 	// Paths are the folders, or globs of folders, that deploy the environment; none
 	// stands for the whole tree.
 	Paths []string
@@ -73,6 +78,7 @@ func (r *Repositories) Origin(ctx context.Context, source *gitopsv1alpha1.GitSou
 		Refs:        []gitsource.Ref{refOf(spec.Ref)},
 		Secret:      within(spec.SecretRef),
 		Proxy:       within(spec.ProxySecretRef),
+		Timeout:     remote.Timeout(source),
 		Paths:       spec.Paths,
 		Provider:    cmp.Or(spec.Provider, gitopsv1alpha1.GenericProvider),
 		Environment: spec.Environment,

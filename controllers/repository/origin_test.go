@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -75,13 +76,13 @@ func TestAnOriginIsWhatASourceSays(t *testing.T) {
 	}{
 		"Least": {"All else has a default.", `url: "https://git/a"`, repository.Origin{
 			Source: named("production"), URL: "https://git/a", Refs: []gitsource.Ref{{}}, Provider: "generic",
-			Environment: "production", ContextPrefix: "keptn/production",
+			Timeout: time.Minute, Environment: "production", ContextPrefix: "keptn/production",
 		}},
-		"Most": {"All that is said counts.", `url: "https://git/a", ref: {branch: b, tag: t, semver: s, name: m, commit: c}, secretRef: {name: git}, paths: [x],
+		"Most": {"All that is said counts.", `url: "https://git/a", ref: {branch: b, tag: t, semver: s, name: m, commit: c}, secretRef: {name: git}, paths: [x], timeout: 2m,
 			provider: gitea, statuses: {secretRef: {name: forge}, apiURL: "https://api", contextPrefix: ci, notes: true, deployments: true}, proxySecretRef: {name: proxy}`, repository.Origin{
 			Source: named("production"), URL: "https://git/a", Refs: []gitsource.Ref{{Branch: "b", Tag: "t", SemVer: "s", Name: "m", Commit: "c"}},
 			Secret: named("git"), Paths: []string{"x"}, Provider: "gitea", APIURL: "https://api", Reporting: named("forge"), Notes: true,
-			Proxy: named("proxy"), Deployments: true,
+			Proxy: named("proxy"), Timeout: 2 * time.Minute, Deployments: true,
 			Environment: "production", ContextPrefix: "ci/production",
 		}},
 	}

@@ -82,6 +82,7 @@ type outcome struct {
 // handle is an opened repository, and what it was opened with.
 type handle struct {
 	url, secrets string
+	timeout      time.Duration
 	repository   *gitsource.Repository
 }
 
@@ -109,7 +110,7 @@ func New(secrets, lenders Getter, store *gitsource.Store, cluster string, addres
 }
 
 // Open returns the repository of an origin. It asks nothing of the remote. The same
-// handle is returned until the URL or a Secret changes; of an origin that is of no
+// handle is returned until the URL, the timeout or a Secret changes; of an origin that is of no
 // GitSource nothing is kept.
 func (r *Repositories) Open(ctx context.Context, o Origin) (*gitsource.Repository, error) {
 	secret, err := r.secret(ctx, o.Secret)
@@ -121,20 +122,20 @@ func (r *Repositories) Open(ctx context.Context, o Origin) (*gitsource.Repositor
 		return nil, err
 	}
 	if o.Source.Name == "" {
-		return r.open(o.URL, secret, proxy)
+		return r.open(o, secret, proxy)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h := r.handles[o.Source]
 	secrets := versionOf(secret) + " " + versionOf(proxy)
-	if h.repository != nil && h.url == o.URL && h.secrets == secrets {
+	if h.repository != nil && h.url == o.URL && h.timeout == o.Timeout && h.secrets == secrets {
 		return h.repository, nil
 	}
-	opened, err := r.open(o.URL, secret, proxy)
+	opened, err := r.open(o, secret, proxy)
 	if err != nil {
 		return nil, err
 	}
-	r.handles[o.Source] = handle{url: o.URL, secrets: secrets, repository: opened}
+	r.handles[o.Source] = handle{url: o.URL, timeout: o.Timeout, secrets: secrets, repository: opened}
 	return opened, nil
 }
 
@@ -149,8 +150,8 @@ func (r *Repositories) Forget(source types.NamespacedName) {
 	delete(r.heads, source)
 }
 
-func (r *Repositories) open(url string, secret, proxySecret *corev1.Secret) (*gitsource.Repository, error) {
-	auth, err := gitsource.AuthFromSecret(url, secret.Data)
+func (r *Repositories) open(o Origin, secret, proxySecret *corev1.Secret) (*gitsource.Repository, error) {
+	auth, err := gitsource.AuthFromSecret(o.URL, secret.Data)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrSecret, secret.Name, err)
 	}
@@ -158,7 +159,7 @@ func (r *Repositories) open(url string, secret, proxySecret *corev1.Secret) (*gi
 	if err != nil {
 		return nil, err
 	}
-	opened, err := r.store.Repository(gitsource.Remote{URL: url, Auth: auth, Proxy: proxy})
+	opened, err := r.store.Repository(gitsource.Remote{URL: o.URL, Auth: auth, Proxy: proxy, Timeout: o.Timeout})
 	switch {
 	case errors.Is(err, gitsource.ErrDisk):
 		return nil, err

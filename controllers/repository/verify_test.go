@@ -172,7 +172,7 @@ func TestAnAppIsAsTheNewestCommitHasItThatIsVerified(t *testing.T) {
 	w.commit(nil, "app:1")
 	none, o := w.open(signed)
 	tip := w.repo.Git("rev-parse", "main")
-	app, err := w.all.App(t.Context(), o, lifecycleOfApp(), tip)
+	app, err := w.all.App(t.Context(), w.all.Open, o, lifecycleOfApp(), tip)
 	if err != nil || app.At != "" || app.Problem != "not signed by a known key: it has no signature" || app.Reason != gitopsv1alpha1.InvalidCommitSignatureReason || len(app.Rendered.Workloads) > 0 {
 		t.Fatalf("with none: %+v: %v", app, err)
 	}
@@ -182,7 +182,7 @@ func TestAnAppIsAsTheNewestCommitHasItThatIsVerified(t *testing.T) {
 	good := w.commit(&w.ann, "app:2")
 	tip = w.commit(nil, "app:3")
 	_, o = w.open(signed)
-	app, err = w.all.App(t.Context(), o, lifecycleOfApp(), tip)
+	app, err = w.all.App(t.Context(), w.all.Open, o, lifecycleOfApp(), tip)
 	if err != nil || app.At != good || app.Problem != "" || app.Rendered.Workloads[0].Template.Spec.Containers[0].Image != "app:2" {
 		t.Errorf("with one: %+v: %v", app, err)
 	}

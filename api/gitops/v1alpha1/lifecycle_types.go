@@ -1,6 +1,8 @@
 package v1alpha1
 
 import (
+	"cmp"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -334,6 +336,9 @@ type Lifecycle struct {
 	// +optional
 	Status LifecycleStatus `json:"status,omitempty"`
 }
+
+// AppName is the name of the app that the lifecycle is about.
+func (in *Lifecycle) AppName() string { return cmp.Or(in.Spec.App, in.Name) }
 
 // GetConditions returns the conditions of the lifecycle.
 func (in *Lifecycle) GetConditions() []metav1.Condition { return in.Status.Conditions }
