@@ -35,6 +35,9 @@ type Repository struct {
 	session *wire.Session
 }
 
+// Account is the same for the same credentials, and reveals nothing about them.
+func (r *Repository) Account() string { return fmt.Sprintf("%x", r.identity) }
+
 // errFull: the repository takes more than its share of the disk.
 var errFull = errors.New("the repository's share of the disk is used up")
 

@@ -91,7 +91,7 @@ func (f *controllerFlags) add(set *pflag.FlagSet) {
 	set.StringVar(&f.eventMode, "cloudevents-mode", "binary", "how CloudEvents are posted: binary (attributes as headers), structured (all in the body) or batched (up to 100 in one request)")
 	set.StringVar(&f.eventTokenFile, "cloudevents-token-file", "", "file with the bearer token for the receiver of CloudEvents; it is read for each event")
 	set.StringVar(&f.fluxAddress, "flux-events-address", "", "where Flux's notification-controller takes events, as http://notification-controller.flux-system.svc; empty for nowhere")
-	set.Float64Var(&f.statusesPerSecond, "statuses-per-second", 5, "requests per second to one forge, at most")
+	set.Float64Var(&f.statusesPerSecond, "statuses-per-second", 5, "steps of delivering statuses per second at one forge, at most: to read what a commit shows, or to write to it")
 	set.BoolVar(&f.plainHTTP, "allow-plain-http-credentials", false, "let passwords and tokens, for Git and for forges, go over http")
 	set.BoolVar(&f.local, "allow-local-repositories", false, "let GitSources read repositories on the controller's own disk, by file:// URLs")
 	f.addresses.add(set)

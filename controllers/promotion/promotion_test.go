@@ -318,6 +318,12 @@ func TestWhatMayMendItselfIsNotForGood(t *testing.T) {
 			w.gitea.mu.Lock()
 			w.gitea.fault = nil
 			w.gitea.mu.Unlock()
+			if limited != nil {
+				if _, err := p.Promote(t.Context(), w.kav); !errors.As(err, &limited) {
+					t.Errorf("the forge is asked in the pause: %v", err)
+				}
+				p = w.promoter(t) // of a process that knows of no pause
+			}
 			if result, err := p.Promote(t.Context(), w.kav); err != nil || result.URL == "" {
 				t.Errorf("once it is up again: %+v, %v", result, err)
 			}

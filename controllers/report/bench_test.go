@@ -101,7 +101,7 @@ func (r *rush) run(b *testing.B) {
 	defer stop()
 	answers := forge.NewAnswers()
 	place := repository.Destination{Name: placeName, Open: func(context.Context) (forge.Destination, error) {
-		return open(client, answers, "github.example.com", "shop")
+		return open(client, answers, nil, "github.example.com", "shop")
 	}}
 	ctx, cancel := context.WithCancel(b.Context())
 	reporter := report.New(r.clock, nil, forge.WithClock(r.clock))

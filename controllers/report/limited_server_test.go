@@ -303,9 +303,9 @@ func (*link) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 const placeName = "github"
 
 // open opens a repository of the forge, as a place for statuses.
-func open(client *http.Client, answers *forge.Answers, host, repo string) (forge.Destination, error) {
+func open(client *http.Client, answers *forge.Answers, pauses *forge.Pauses, host, repo string) (forge.Destination, error) {
 	to, err := forge.New(forge.GitHub, forge.Target{
-		Repository: "http://" + host + "/acme/" + repo + ".git", Token: token, Client: client, Answers: answers,
+		Repository: "http://" + host + "/acme/" + repo + ".git", Token: token, Client: client, Answers: answers, Pauses: pauses,
 	})
 	to.Name = placeName
 	return to, err

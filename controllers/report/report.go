@@ -24,9 +24,9 @@ import (
 	"github.com/keptn/gitops/gitsource/forge"
 )
 
-// firstRetry and lastRetry are the shortest and the longest time for which a
-// status that a forge has refused is left alone; it doubles from the one to the
-// other.
+// firstRetry and lastRetry are the shortest and the longest time after which a status that
+// has failed is put again, with the credentials of that moment; it doubles from the one to
+// the other. The queue knows whether there is any use in trying.
 const (
 	firstRetry = time.Second
 	lastRetry  = time.Minute

@@ -31,6 +31,8 @@ type host struct {
 	asked  int
 	held   map[string]forge.Status
 	refuse error
+	// account is whose credentials it is opened with.
+	account string
 }
 
 func (h *host) Set(_ context.Context, s forge.Status) error {
@@ -103,7 +105,7 @@ func (o *object) sync(lost bool, wanted ...forge.Status) condition.Outcome {
 // place is where a host shows statuses, unless there is no way to it.
 func place(name string, h *host, noWay error) repository.Destination {
 	return repository.Destination{Name: name, Open: func(context.Context) (forge.Destination, error) {
-		return forge.Destination{Name: name, Host: "host of " + name, Repository: "shop" + name, Reporter: h}, noWay
+		return forge.Destination{Name: name, Host: "host of " + name, Repository: "shop" + name, Reporter: h, Account: h.account}, noWay
 	}}
 }
 
@@ -208,12 +210,44 @@ func TestARefusalIsToldAndTriedAgainMoreAndMoreSeldom(t *testing.T) {
 			t.Errorf("waits (-want +got):\n%s", diff)
 		}
 		o.host.refuse = nil
-		time.Sleep(time.Minute)
+		time.Sleep(4 * time.Minute)
 		o.sync(false, valid)
 		if got := o.sync(false, valid); got.Status != metav1.ConditionTrue {
 			t.Errorf("after it healed: %+v", got)
 		}
 		o.want(t, "it is sent once", []string{"validate success valid"}, []string{"validate success valid"})
+	})
+}
+
+func TestAForgeIsLeftAloneWithATokenThatItRefusesUntilTheSecretHasAnother(t *testing.T) {
+	run(t, func(t *testing.T, o *object) {
+		all := make([]forge.Status, 10)
+		for i := range all {
+			all[i] = status(fmt.Sprint("app", i), forge.Success, "passed")
+		}
+		// reconcile is what happens for so long.
+		reconcile := func(during time.Duration) (outcome condition.Outcome) {
+			for until := time.Now().Add(during); time.Now().Before(until); {
+				outcome = o.sync(false, all...)
+				for len(o.news) > 0 {
+					<-o.news
+					outcome = o.sync(false, all...)
+				}
+				time.Sleep(max(outcome.Recheck, time.Second))
+			}
+			return outcome
+		}
+		o.host.account, o.host.refuse = "old", fmt.Errorf("%w: wrong token", forge.ErrUnauthorized)
+		if got := reconcile(12 * time.Hour); got.Status != metav1.ConditionFalse || got.Recheck != time.Minute {
+			t.Errorf("the object says so, and looks for another token: %+v", got)
+		}
+		if o.host.asked > 24 {
+			t.Errorf("the forge was asked %d times in 12 hours", o.host.asked)
+		}
+		o.host.account, o.host.refuse = "new", nil
+		if got := reconcile(2 * time.Minute); got.Status != metav1.ConditionTrue || len(o.host.set) != len(all) {
+			t.Errorf("the new token: %+v, %d statuses", got, len(o.host.set))
+		}
 	})
 }
 
@@ -294,6 +328,7 @@ func TestAForgottenObjectIsNotWoken(t *testing.T) {
 		<-o.news
 		o.reporter.Forget(o.GitSource)
 		o.host.refuse = nil
+		time.Sleep(time.Second)
 		o.sync(false, status("a", forge.Success, "1"))
 		o.want(t, "it begins anew", []string{"a success 1"}, []string{})
 	})

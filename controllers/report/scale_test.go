@@ -46,6 +46,7 @@ type world struct {
 	forges  map[string]*limitedForge
 	clients map[string]*http.Client
 	changes []*change
+	pauses  *forge.Pauses
 
 	mu sync.Mutex
 	// What is wrong with statuses that were taken in.
@@ -179,7 +180,7 @@ func (c *change) ends() time.Duration {
 // reconcile reports the statuses of a change until ctx is done.
 func (c *change) reconcile(ctx context.Context, w *world, reporter *report.Reporter) {
 	place := repository.Destination{Name: placeName, Open: func(context.Context) (forge.Destination, error) {
-		return open(w.clients[c.host], nil, c.host, c.repo)
+		return open(w.clients[c.host], nil, w.pauses, c.host, c.repo)
 	}}
 	news := make(chan event.GenericEvent)
 	for first := true; ; first = false {
@@ -214,6 +215,7 @@ func (c *change) reconcile(ctx context.Context, w *world, reporter *report.Repor
 func (w *world) process(t *testing.T, over func() bool) {
 	t.Helper()
 	reporter := report.New(clock.RealClock{}, nil)
+	w.pauses = forge.NewPauses(time.Now)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var running sync.WaitGroup

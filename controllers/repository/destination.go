@@ -94,7 +94,7 @@ func (r *Repositories) openNotes(ctx context.Context, o Origin, name string) (fo
 		return forge.Destination{}, err
 	}
 	to, err := forge.New(forge.Generic, forge.Target{Repository: o.URL, Notes: store, Cluster: r.cluster})
-	to.Name = name
+	to.Name, to.Account = name, store.Account()
 	return to, err
 }
 
@@ -106,7 +106,7 @@ func (r *Repositories) access(ctx context.Context, o Origin) (forge.Target, erro
 	if err != nil {
 		return forge.Target{}, err
 	}
-	target := forge.Target{Answers: r.answers}
+	target := forge.Target{Answers: r.answers, Pauses: r.pauses}
 	token := strings.TrimSpace(string(secret.Data[tokenKey]))
 	switch {
 	case o.Provider == gitopsv1alpha1.GitHubProvider && githubapp.Named(secret.Data):

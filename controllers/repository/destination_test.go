@@ -152,6 +152,48 @@ func TestAForgeIsOpenedWithItsToken(t *testing.T) {
 	}
 }
 
+func TestAPauseThatAForgeAsksForIsOfAllThatIsAskedWithTheToken(t *testing.T) {
+	requests := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		requests++
+		w.Header().Set("Retry-After", "60")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	t.Cleanup(server.Close)
+	r, _ := world(t)
+	for i, source := range []string{"shop", "store"} {
+		to, err := r.Forge(t.Context(), repository.Origin{URL: server.URL + "/acme/" + source, Provider: "gitea", Reporting: named("forge")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, opened := to.PullRequests.Open(t.Context(), forge.PullRequest{Head: "promote", Base: "main", Title: "Promote"})
+		_, listed := to.Reviews.Heads(t.Context(), "main")
+		for _, err := range []error{opened, listed} {
+			var limited *forge.RateLimitedError
+			if !errors.As(err, &limited) || limited.RetryAfter > time.Minute || limited.RetryAfter < time.Second {
+				t.Errorf("source %d: got %v", i, err)
+			}
+		}
+	}
+	if requests != 1 {
+		t.Errorf("it was asked %d times", requests)
+	}
+}
+
+func TestWhoWritesNotesIsToldByTheSecret(t *testing.T) {
+	r, repo := world(t)
+	account := func(secret string) string {
+		to, err := r.Destinations(repository.Origin{URL: repo.URL, Provider: "generic", Reporting: named(secret)})[0].Open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return to.Account
+	}
+	if git := account("git"); git != account("git") || git == account("wrong") || strings.Contains(git, password) {
+		t.Errorf("the account is %q, and %q with another password", git, account("wrong"))
+	}
+}
+
 func TestTheFirstRefThatTheRemoteHasIsWatched(t *testing.T) {
 	r, repo := world(t)
 	first := repo.Commit("main", "1", map[string]string{"a": "1"})

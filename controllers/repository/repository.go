@@ -51,8 +51,9 @@ type Repositories struct {
 	cluster string
 	// addresses are those that forges may have.
 	addresses outbound.Addresses
-	// answers are those of all forges.
+	// answers are those of all forges, and pauses those that they have asked for.
 	answers *forge.Answers
+	pauses  *forge.Pauses
 
 	mu       sync.Mutex
 	handles  map[types.NamespacedName]handle
@@ -98,6 +99,7 @@ func New(secrets, lenders Getter, store *gitsource.Store, cluster string, addres
 		cluster:   cluster,
 		addresses: addresses,
 		answers:   forge.NewAnswers(),
+		pauses:    forge.NewPauses(time.Now),
 		handles:   map[types.NamespacedName]handle{},
 		heads:     map[types.NamespacedName]head{},
 		clients:   map[string]*http.Client{},

@@ -82,6 +82,9 @@ type api struct {
 	header http.Header
 	// authorize is a function so that a formatted api cannot show the token.
 	authorize credential
+	// by is whose requests they are, and pauses are when to make none.
+	by     asker
+	pauses *Pauses
 	// refused, if not nil, is told of a secret that was not allowed what it asked for.
 	refused func(Token)
 	answers *Answers
@@ -94,7 +97,7 @@ func newAPI(target Target, base url.URL, authorize credential) api {
 		client = http.DefaultClient
 	}
 	a := api{
-		client: *client, base: base, authorize: authorize, answers: target.Answers,
+		client: *client, base: base, authorize: authorize, answers: target.Answers, pauses: target.Pauses,
 		header: http.Header{"Accept": {"application/json"}},
 	}
 	if a.answers == nil {
@@ -159,9 +162,27 @@ type answer struct {
 	sentAs Token // and how the header Authorization has it
 }
 
-// once makes one request. An answer that was kept, and that is still the forge's, is
-// returned in place of one that says so.
+// once makes one request, unless the forge has asked for a pause.
 func (a api) once(ctx context.Context, method string, at *url.URL, body []byte) (answer, error) {
+	if err := a.pauses.heed(a.by); err != nil {
+		return answer{}, err
+	}
+	got, err := a.exchange(ctx, method, at, body)
+	if err != nil {
+		a.pauses.note(a.by, err)
+		return answer{}, err
+	}
+	said := got.read(nil)
+	a.pauses.note(a.by, said)
+	if a.refused != nil && errors.Is(said, ErrUnauthorized) {
+		a.refused(got.sent)
+	}
+	return got, nil
+}
+
+// exchange makes one request. An answer that was kept, and that is still the forge's, is
+// returned in place of one that says so.
+func (a api) exchange(ctx context.Context, method string, at *url.URL, body []byte) (answer, error) {
 	request, err := http.NewRequestWithContext(ctx, method, at.String(), bytes.NewReader(body))
 	if err != nil {
 		return answer{}, fmt.Errorf("building the request: %w", err)
@@ -187,9 +208,6 @@ func (a api) once(ctx context.Context, method string, at *url.URL, body []byte) 
 	got := answer{at: at, code: response.StatusCode, header: response.Header, sent: sent, sentAs: Token(sentAs)}
 	if got.body, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer)); err != nil {
 		return answer{}, fmt.Errorf("%w: reading the answer: %w", ErrTemporary, err)
-	}
-	if a.refused != nil && errors.Is(got.read(nil), ErrUnauthorized) {
-		a.refused(sent)
 	}
 	if got.code == http.StatusNotModified && kept != nil {
 		return *kept, nil

@@ -200,6 +200,22 @@ func TestBitbucketServerSaysWhyItRefuses(t *testing.T) {
 	}
 }
 
+func TestBitbucketServerTellsAWrongTokenFromOneThatMayNot(t *testing.T) {
+	b := newBitbucketServer(t)
+	for exception, want := range map[string]bool{
+		"com.atlassian.bitbucket.AuthorisationException":                        true,
+		"com.atlassian.bitbucket.auth.IncorrectPasswordAuthenticationException": false,
+	} {
+		b.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			bitbucketServerRefuses(w, http.StatusUnauthorized, "You are not permitted to access this resource", exception)
+		})
+		err := b.open(t, "ACME/shop.git", secret).Set(t.Context(), status(knownCommit, forge.Success, ""))
+		if !errors.Is(err, forge.ErrUnauthorized) || errors.Is(err, forge.ErrForbidden) != want {
+			t.Errorf("%s: %v", exception, err)
+		}
+	}
+}
+
 func TestBitbucketServerRefusesAWrongToken(t *testing.T) {
 	b := newBitbucketServer(t)
 	wantRefused(t, func(token forge.Token) forge.Reporter { return b.open(t, "ACME/shop.git", token) })

@@ -66,7 +66,7 @@ func (q *Queue) ask(ctx context.Context, e *entry, before holding) {
 		q.failed(ctx, e, err)
 		return
 	}
-	q.limits.Reset()
+	q.answered(e.item.Destination)
 	held := holding{}
 	switch {
 	case found && before.open && answer.Same(e.item.Destination.Fit(*before.status)):
@@ -107,7 +107,10 @@ func (q *Queue) send(ctx context.Context, e *entry) {
 		q.failed(ctx, e, err)
 		return
 	}
-	q.limits.Reset()
+	q.answered(e.item.Destination)
+	for _, s := range scopes(e.item) {
+		q.denials.Remove(s)
+	}
 	q.done(e, Sent)
 }
 
@@ -118,30 +121,24 @@ func (q *Queue) failed(ctx context.Context, e *entry, err error) {
 	}
 	now := q.clock.Now()
 	var limited *RateLimitedError
-	until := now
-	if errors.As(err, &limited) {
-		until = now.Add(max(limited.RetryAfter, q.limits.NextBackOff()))
-		q.pause(until)
+	final := false
+	var next time.Time
+	switch {
+	case errors.As(err, &limited):
+		next = q.pause(e.item.Destination, limited)
+	case errors.Is(err, ErrNotFound) && q.lost(e, now), errors.Is(err, ErrUnauthorized), errors.Is(err, ErrRejected):
+		err, final = q.refuse(e.item, err), true
+	default:
+		next = now.Add(e.backoff.NextBackOff())
 	}
 	switch {
 	case e.expected:
 		q.forgo() // whoever puts the status finds out
-	case limited != nil:
-		q.retry(e, err, until)
-	case errors.Is(err, ErrNotFound) && now.Sub(e.first) < notFoundFor:
-		q.retry(e, err, now.Add(e.backoff.NextBackOff()))
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrUnauthorized), errors.Is(err, ErrRejected):
+	case final:
 		q.report(Result{Item: e.item, Outcome: Failed, Err: err})
 	default:
-		q.retry(e, err, now.Add(e.backoff.NextBackOff()))
+		q.retry(e, err, next)
 	}
-}
-
-// pause keeps the whole host quiet.
-func (q *Queue) pause(until time.Time) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.pausedUntil = until
 }
 
 // retry puts an entry back for later, and says so.
@@ -163,7 +160,9 @@ func (q *Queue) again(e *entry, at time.Time, head bool) bool {
 		q.waiting.add(e, head)
 		return true
 	}
-	newer.first, newer.due, newer.backoff = e.first, e.due, e.backoff
+	if newer.item.Destination.Account == e.item.Destination.Account {
+		newer.first, newer.due, newer.backoff = e.first, e.due, e.backoff
+	}
 	if newer.item.Owner != e.item.Owner {
 		q.settle(Result{Item: e.item, Outcome: Superseded})
 	}

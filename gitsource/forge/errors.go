@@ -13,6 +13,8 @@ var (
 	// ErrUnauthorized: the token is missing, wrong or may not do this. Final
 	// until the token changes.
 	ErrUnauthorized = errors.New("not allowed: check that the token is valid and may write commit statuses")
+	// ErrForbidden is an ErrUnauthorized: the token is good, and may not do this here.
+	ErrForbidden = fmt.Errorf("%w", ErrUnauthorized)
 	// ErrNotFound: the repository or the commit is unknown, or hidden from the
 	// token. A commit that was just pushed may show up a moment later.
 	ErrNotFound = errors.New("repository or commit not found: check the URL, and that the token may see the repository")
@@ -44,13 +46,15 @@ const (
 	maxRetryAfter = time.Hour
 )
 
-// A RateLimitedError says that the host asks for a pause: HTTP 429, 403 or
+// A RateLimitedError says that a pause is asked for: HTTP 429, 403 or
 // 503 with a Retry-After header (RFC 9110, section 10.2.3), or 403 with the words or the
 // headers of GitHub's limits. The request had no effect.
 type RateLimitedError struct {
-	// RetryAfter is how long to ask nothing of the host: one minute if the
-	// forge did not say, an hour at most.
+	// RetryAfter is how long to ask nothing: one minute if the forge did not say, an hour
+	// at most.
 	RetryAfter time.Duration
+	// Host says that the host asks everybody, as with 503, and not the one account alone.
+	Host bool
 	// Said is the forge's own explanation, in one line.
 	Said string
 }
@@ -79,9 +83,14 @@ func (e *answerError) Unwrap() error { return e.kind }
 // body explains.
 func answered(code int, header http.Header, said string) error {
 	if limits(code, header, said) {
-		return &RateLimitedError{RetryAfter: pause(header), Said: said}
+		return limitedFor(code, header, said)
 	}
-	return &answerError{code: code, said: said, kind: kindOf(code)}
+	return &answerError{code: code, said: said, kind: kindOf(code, said)}
+}
+
+// limitedFor is the pause that an answer asks for.
+func limitedFor(code int, header http.Header, said string) *RateLimitedError {
+	return &RateLimitedError{RetryAfter: pause(header), Said: said, Host: code == http.StatusServiceUnavailable}
 }
 
 // refusal returns the answer with that status code which an error is about, if its
@@ -113,10 +122,13 @@ func limits(code int, header http.Header, said string) bool {
 	return false
 }
 
-// kindOf says what a caller can do about a status code.
-func kindOf(code int) error {
+// kindOf says what a caller can do about a status code. said is what its body explains:
+// Bitbucket Data Center answers 401 where others answer 403.
+func kindOf(code int, said string) error {
 	switch {
-	case code == http.StatusUnauthorized, code == http.StatusForbidden, code == http.StatusNonAuthoritativeInfo:
+	case code == http.StatusForbidden, code == http.StatusUnauthorized && strings.Contains(said, "AuthorisationException"):
+		return ErrForbidden
+	case code == http.StatusUnauthorized, code == http.StatusNonAuthoritativeInfo:
 		// Azure DevOps shows a page to sign in, with 203.
 		return ErrUnauthorized
 	case code == http.StatusNotFound, code == http.StatusGone:

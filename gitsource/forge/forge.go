@@ -172,6 +172,9 @@ type Target struct {
 	// Answers keeps what the forge answered, so that asking again is cheap. Share one
 	// among all targets. Defaults to one of its own.
 	Answers *Answers
+	// Pauses keeps requests back while the forge has asked for that. Share one among all
+	// targets. By default none are.
+	Pauses *Pauses
 	// Notes is where provider Generic keeps statuses; the others ignore it.
 	Notes NoteStore
 	// Cluster is written into every Git note, and only notes of this cluster
@@ -186,6 +189,9 @@ type Destination struct {
 	Name string
 	// Host is whose limits the repository shares: the key of its Queue.
 	Host string
+	// Account is the same for the same credentials to the same API, and reveals nothing
+	// about them. Empty if it does not matter who asks.
+	Account string
 	// Repository is the repository's name on Host.
 	Repository string
 	// PullRequests opens pull requests of the repository; nil where the provider has

@@ -94,11 +94,13 @@ func appError(err error) error {
 	case !errors.As(err, &refused):
 		return fmt.Errorf("%w: %w", ErrTemporary, err)
 	case limits(refused.Code, refused.Header, refused.Said):
-		return &RateLimitedError{RetryAfter: pause(refused.Header), Said: refused.Said}
-	case errors.Is(kindOf(refused.Code), ErrNotFound): // of the installation, not of the repository
-		return fmt.Errorf("%w: %w", ErrUnauthorized, err)
+		return limitedFor(refused.Code, refused.Header, refused.Said)
 	}
-	return fmt.Errorf("%w: %w", kindOf(refused.Code), err)
+	kind := kindOf(refused.Code, refused.Said)
+	if errors.Is(kind, ErrNotFound) || errors.Is(kind, ErrForbidden) { // of the installation, not of the repository
+		kind = ErrUnauthorized
+	}
+	return fmt.Errorf("%w: %w", kind, err)
 }
 
 // githubPath is that of the repository in the API.

@@ -315,6 +315,7 @@ func TestAnAppThatGetsNoTokenSaysWhy(t *testing.T) {
 		want   error
 	}{
 		"Key":     {"Its key is wrong.", 401, nil, forge.ErrUnauthorized},
+		"Barred":  {"It is suspended, wherever it asks.", 403, nil, forge.ErrUnauthorized},
 		"Gone":    {"It was uninstalled; the repository is still there.", 404, nil, forge.ErrUnauthorized},
 		"Limited": {"The host asks for a pause.", 403, limited, &forge.RateLimitedError{RetryAfter: 7 * time.Second}},
 		"Fault":   {"It passes.", 502, nil, forge.ErrTemporary},
@@ -332,8 +333,8 @@ func TestAnAppThatGetsNoTokenSaysWhy(t *testing.T) {
 			})
 			err := mustNew(t, forge.GitHub, g.asApp(t)).Set(t.Context(), status(knownCommit, forge.Success, ""))
 			checkFault(t, tc.reason, err, tc.want)
-			if errors.Is(err, forge.ErrNotFound) {
-				t.Errorf("%s\nit reads as if the commit were not there: %v", tc.reason, err)
+			if errors.Is(err, forge.ErrNotFound) || errors.Is(err, forge.ErrForbidden) {
+				t.Errorf("%s\nit reads as if it were about the commit: %v", tc.reason, err)
 			}
 		})
 	}

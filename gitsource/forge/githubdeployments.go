@@ -58,10 +58,14 @@ func (g githubDeployments) Set(ctx context.Context, status Status) error {
 	}
 	err = fmt.Errorf("deployment of commit %.7s to %q in %s: %w", status.Commit, g.environment, g.where(), takes("it", `the permission "Deployments: write"`, unknownCommit(err)))
 	var limited *RateLimitedError
-	if !errors.Is(err, ErrTemporary) && !errors.As(err, &limited) {
-		if shown := g.show(ctx, status); shown != nil {
-			return shown
-		}
+	if errors.Is(err, ErrTemporary) || errors.As(err, &limited) {
+		return err
+	}
+	if shown := g.show(ctx, status); shown != nil {
+		return shown
+	}
+	if errors.Is(err, ErrUnauthorized) { // the token may do all else
+		err = fmt.Errorf("%w: %w", ErrRejected, err)
 	}
 	return err
 }

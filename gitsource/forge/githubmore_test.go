@@ -60,6 +60,7 @@ func TestADeploymentThatIsRefusedDoesNotHideTheStatus(t *testing.T) {
 		shown  int
 	}{
 		"Forbidden": {"The token may not, and nobody waits for it.", 403, forge.ErrUnauthorized, 1},
+		"Alone":     {"It may do all else on the commit.", 403, forge.ErrRejected, 1},
 		"Fault":     {"A status that is shown has its deployment.", 502, forge.ErrTemporary, 0},
 	}
 	for name, tc := range cases {

@@ -129,8 +129,10 @@ func kindOfGit(err error) error {
 	switch {
 	case errors.As(err, &limited):
 		return limited
-	case errors.Is(err, ErrUnauthorized), errors.Is(err, gitsource.ErrUnauthorized):
+	case errors.Is(err, ErrUnauthorized):
 		return ErrUnauthorized
+	case errors.Is(err, gitsource.ErrUnauthorized): // perhaps good for another repository
+		return ErrForbidden
 	case errors.Is(err, ErrNotFound), errors.Is(err, gitsource.ErrNotFound), errors.Is(err, gitsource.ErrCommitNotFound):
 		return ErrNotFound
 	case errors.Is(err, ErrRejected), errors.Is(err, gitsource.ErrNotesRejected):

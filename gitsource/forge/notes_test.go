@@ -199,7 +199,7 @@ func TestWhatAGitServerAnswersIsUnderstood(t *testing.T) {
 		code   int
 		want   error
 	}{
-		"BadPassword": {"Only other credentials help.", 401, forge.ErrUnauthorized},
+		"BadPassword": {"They may be right for another repository.", 401, forge.ErrForbidden},
 		"Missing":     {"The repository may be gone or hidden.", 404, forge.ErrNotFound},
 		"Fault":       {"The server's fault passes.", 503, forge.ErrTemporary},
 	}

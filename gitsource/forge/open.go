@@ -1,6 +1,7 @@
 package forge
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"net/url"
@@ -11,6 +12,8 @@ import (
 // A row is what is particular to one forge, as far as a table can say it. Lengths are in
 // runes.
 type row struct {
+	// provider is the name of the row.
+	provider string
 	// description and context are the lengths of a status' texts.
 	description, context int
 	// title and body are the lengths of a pull request's texts: below the forge's own where
@@ -134,6 +137,7 @@ type client interface {
 func New(provider string, target Target) (Destination, error) {
 	all := rows()
 	r, known := all[provider]
+	r.provider = provider
 	open := r.open
 	switch {
 	case provider == Generic:
@@ -177,15 +181,26 @@ func (r row) open(target Target) (Destination, error) {
 	if r.apps && target.App != nil {
 		s.app = target.App.ID()
 	}
+	s.api.by = asker{base.Host, r.account(target, base)}
 	f := r.speak(s)
 	d := Destination{
-		Host: base.Host, Repository: s.repository(),
+		Host: base.Host, Account: s.api.by.account, Repository: s.repository(),
 		Reporter: reporter{s, f}, PullRequests: opener{s, f}, Reviews: reviews{s, f},
 	}
 	if r.adapt != nil {
 		r.adapt(&d, s, target)
 	}
 	return d, nil
+}
+
+// account tells whose requests those to a target are.
+func (r row) account(target Target, base url.URL) string {
+	app := ""
+	if r.apps && target.App != nil {
+		app = target.App.Fingerprint()
+	}
+	who := fmt.Appendf(nil, "%s %s %q %q %q", r.provider, base.String(), app, target.Username, string(target.Token))
+	return fmt.Sprintf("%x", sha256.Sum256(who))
 }
 
 // access authenticates as the target says.

@@ -113,9 +113,14 @@ func WithCapacity(n int) Option { return func(s *settings) { s.capacity = max(n,
 // of the commit, they are known for a minute. Expect has it read before there is a status.
 //
 // Repositories are served in turn. At most capacity statuses wait; the one that
-// has waited longest then makes room and fails with ErrQueueFull. A forge that
-// asks for a pause gets it for the whole host, and a longer one each time that it
-// asks again at once.
+// has waited longest then makes room and fails with ErrQueueFull. A forge that asks
+// for a pause gets it from the account that it asks, or from all, and a longer one each
+// time that it asks again at once.
+//
+// What a forge refuses fails, and so does, without being tried, what else the refusal
+// speaks for: all of an account whose credentials are wrong, a commit where they may not
+// do this, or the same status. One is tried again after a while, which doubles from a
+// second to an hour, until one is sent. Another account is another matter at once.
 type Queue struct {
 	settings
 	handle  func(Result)
@@ -125,15 +130,15 @@ type Queue struct {
 	// held is what the forge is known to hold, a holding for each key, and readings are what
 	// came with the answers to the last few questions for one of them.
 	held, readings *lru.Cache
-	// limits is the least pause after a limit that was hit. Only Run uses it.
-	limits *backoff.ExponentialBackOff
+	// denials are what the forge has refused, by their scopes.
+	denials *lru.Cache
 
-	mu          sync.Mutex
-	waiting     waiting
-	sending     *entry // taken out of waiting while its request runs
-	arrivals    int64
-	results     []Result // to be handled by Run
-	pausedUntil time.Time
+	mu       sync.Mutex
+	pauses   map[string]quiet // by the account that is asked for them; of all without one
+	waiting  waiting
+	sending  *entry // taken out of waiting while its request runs
+	arrivals int64
+	results  []Result // to be handled by Run
 }
 
 // NewQueue returns a queue that hands every Result to handle. handle is called
@@ -150,7 +155,8 @@ func NewQueue(handle func(Result), options ...Option) *Queue {
 		wake:     make(chan struct{}, 1),
 		held:     lru.New(s.capacity),
 		readings: lru.New(maxReadings),
-		limits:   retries(),
+		denials:  lru.New(s.capacity),
+		pauses:   map[string]quiet{},
 		waiting:  waiting{byKey: map[key]*entry{}},
 	}
 }
@@ -192,7 +198,7 @@ func (q *Queue) accept(item Item, now time.Time) {
 		case outdated(item.Status, s.item.Status):
 			q.settle(Result{Item: item, Outcome: Superseded})
 			return
-		case item.Owner == s.item.Owner && item.Status.Same(s.item.Status) && q.waiting.byKey[k] == nil:
+		case item.Owner == s.item.Owner && item.Destination.Account == s.item.Destination.Account && item.Status.Same(s.item.Status) && q.waiting.byKey[k] == nil:
 			return // its result is that of the one that is sent
 		}
 	}
@@ -218,6 +224,9 @@ func (q *Queue) replace(w *entry, item Item, now time.Time) {
 		return
 	case w.item.Owner != item.Owner:
 		q.settle(Result{Item: w.item, Outcome: Superseded})
+	}
+	if w.item.Destination.Account != item.Destination.Account {
+		w.due = now
 	}
 	w.item = item
 }
@@ -295,18 +304,22 @@ func (q *Queue) take() (*entry, time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.clock.Now()
-	if pause := q.pausedUntil.Sub(now); pause > 0 {
-		return nil, pause
-	}
 	turn := q.limiter.ReserveN(now, 1)
 	if delay := turn.DelayFrom(now); delay > 0 {
 		turn.CancelAt(now)
 		return nil, delay
 	}
-	e, due := q.waiting.next(now)
-	q.sending = e
-	if e != nil {
-		return e, 0
+	e, due := q.waiting.next(now, q.pausedUntil)
+	for ; e != nil; e, due = q.waiting.next(now, q.pausedUntil) {
+		err := q.refused(e.item, now)
+		if err == nil {
+			q.sending = e
+			return e, 0
+		}
+		if !e.expected {
+			q.settle(Result{Item: e.item, Outcome: Failed, Err: err})
+			q.rouse()
+		}
 	}
 	turn.CancelAt(now)
 	if due.IsZero() {

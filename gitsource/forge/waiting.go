@@ -58,18 +58,22 @@ func (w *waiting) add(e *entry, head bool) {
 	l.entries = append(l.entries, e)
 }
 
-// next takes the next entry that is due, or says when one will be; the zero
-// time if there is none at all.
-func (w *waiting) next(now time.Time) (*entry, time.Time) {
+// next takes the next entry that is due, and for whose destination there is no pause, or
+// says when there will be one; the zero time if there is none at all.
+func (w *waiting) next(now time.Time, pausedUntil func(Destination) time.Time) (*entry, time.Time) {
 	var soonest time.Time
 	for i, l := range w.lines {
 		for j, e := range l.entries {
-			if !e.due.After(now) {
+			due := e.due
+			if until := pausedUntil(e.item.Destination); until.After(due) {
+				due = until
+			}
+			if !due.After(now) {
 				w.remove(i, j)
 				return e, now
 			}
-			if soonest.IsZero() || e.due.Before(soonest) {
-				soonest = e.due
+			if soonest.IsZero() || due.Before(soonest) {
+				soonest = due
 			}
 		}
 	}
