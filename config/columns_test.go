@@ -5,6 +5,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apiextensions-apiserver/pkg/registry/customresource/tableconvertor"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	gitopsv1alpha1 "github.com/keptn/gitops/api/gitops/v1alpha1"
+	"github.com/keptn/gitops/controllers/shard"
 )
 
 // What kubectl shows of a kind, as far as Keptn's kinds have it: the columns in Keptn's
@@ -83,5 +88,34 @@ func TestKeptnsKindsAreShownAsKeptnShowsThem(t *testing.T) {
 	}
 	for kind := range wanted {
 		t.Errorf("there is no %s", kind)
+	}
+}
+
+func TestAGitSourceShowsItsShardAndWhetherCommitsAreTold(t *testing.T) {
+	source := &unstructured.Unstructured{Object: map[string]any{
+		"metadata": map[string]any{"name": "shop", "labels": map[string]any{shard.Label: "a"}},
+		"status":   map[string]any{"conditions": []any{map[string]any{"type": gitopsv1alpha1.ReportedCondition, "status": "False"}}},
+	}}
+	for _, definition := range definitions(t) {
+		if definition.Spec.Names.Kind != "GitSource" {
+			continue
+		}
+		printer, err := tableconvertor.New(definition.Spec.Versions[0].AdditionalPrinterColumns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		table, err := printer.ConvertToTable(t.Context(), source, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown := map[string]any{}
+		for i, column := range table.ColumnDefinitions {
+			if column.Priority > 0 {
+				shown[column.Name] = table.Rows[0].Cells[i]
+			}
+		}
+		if diff := cmp.Diff(map[string]any{"Shard": "a", "Reported": "False"}, shown); diff != "" {
+			t.Errorf("with -o wide (-want +got):\n%s", diff)
+		}
 	}
 }

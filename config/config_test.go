@@ -104,6 +104,28 @@ func TestTheControllerListensWhereProbesAndPrometheusLook(t *testing.T) {
 	}
 }
 
+func TestAShardHasNoPortThatNothingListensAt(t *testing.T) {
+	for _, d := range find[appsv1.Deployment](t, "shard", "Deployment") {
+		var ports []string
+		for _, p := range d.Spec.Template.Spec.Containers[0].Ports {
+			ports = append(ports, p.Name)
+		}
+		if diff := cmp.Diff([]string{"metrics", "health"}, ports); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", d.Name, diff)
+		}
+		for _, service := range find[corev1.Service](t, "shard", "Service") {
+			for _, p := range service.Spec.Ports {
+				if !slices.Contains(ports, p.TargetPort.String()) {
+					t.Errorf("the Service %s leads to port %s", service.Name, p.TargetPort.String())
+				}
+			}
+			if diff := cmp.Diff(d.Spec.Selector.MatchLabels, service.Spec.Selector); diff != "" {
+				t.Errorf("the Service %s selects others (-pods +selected):\n%s", service.Name, diff)
+			}
+		}
+	}
+}
+
 func TestTheControllerRunsAsTheAccountThatRolesAreBoundTo(t *testing.T) {
 	d := one[appsv1.Deployment](t, "Deployment")
 	want := []rbacv1.Subject{{Kind: "ServiceAccount", Name: d.Spec.Template.Spec.ServiceAccountName, Namespace: d.Namespace}}

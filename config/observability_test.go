@@ -116,7 +116,7 @@ func TestAMetricOrALabelOfAnotherNameShows(t *testing.T) {
 	}
 }
 
-func TestPrometheusScrapesBothPortsOfOneService(t *testing.T) {
+func TestPrometheusScrapesTheControllerAndItsShardsOnce(t *testing.T) {
 	type serviceMonitor struct {
 		APIVersion, Kind string
 		Metadata         map[string]any
@@ -132,23 +132,55 @@ func TestPrometheusScrapesBothPortsOfOneService(t *testing.T) {
 	if len(monitors) != 1 {
 		t.Fatalf("%d ServiceMonitors", len(monitors))
 	}
-	selector := monitors[0].Spec.Selector.MatchLabels
-	var selected [][]string
-	for _, service := range find[corev1.Service](t, "manager", "Service") {
-		if labels.SelectorFromSet(selector).Matches(labels.Set(service.Labels)) {
-			var ports []string
-			for _, p := range service.Spec.Ports {
-				ports = append(ports, p.Name)
+	selector, err := metav1.LabelSelectorAsSelector(&monitors[0].Spec.Selector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scraped := map[string]bool{}
+	for _, e := range monitors[0].Spec.Endpoints {
+		scraped[e.Port] = true
+	}
+	for dir, want := range map[string][]string{"manager": {"metrics", "keptn-metrics"}, "shard": {"metrics"}} {
+		var got []string
+		for _, service := range find[corev1.Service](t, dir, "Service") {
+			if !selector.Matches(labels.Set(service.Labels)) {
+				continue
 			}
-			selected = append(selected, ports)
+			for _, p := range service.Spec.Ports {
+				if scraped[p.Name] {
+					got = append(got, p.Name)
+				}
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: ports that are scraped (-want +got):\n%s", dir, diff)
 		}
 	}
-	var scraped []string
-	for _, e := range monitors[0].Spec.Endpoints {
-		scraped = append(scraped, e.Port)
+}
+
+// A prometheusRule is the object of that kind.
+type prometheusRule struct {
+	APIVersion, Kind string
+	Metadata         map[string]any
+	Spec             struct {
+		Groups []struct {
+			Name  string
+			Rules []rule
+		}
 	}
-	if diff := cmp.Diff([][]string{scraped}, selected); diff != "" {
-		t.Errorf("ports of what is selected (-scraped +there):\n%s", diff)
+}
+
+// A shard exports what every controller does, but for the name of its lease.
+func TestAShardDoesNotHideThatTheControllerIsAway(t *testing.T) {
+	want := `absent(leader_election_master_status{name="` + metricstest.Lease + `"})`
+	var got string
+	for _, r := range find[prometheusRule](t, "prometheus", "PrometheusRule")[0].Spec.Groups[0].Rules {
+		if r.Alert == "KeptnControllerDown" {
+			got = r.Expr
+		}
+	}
+	if got != want {
+		t.Errorf("the alert asks for %s, not for %s", got, want)
 	}
 }
 
@@ -168,16 +200,6 @@ type rule struct {
 var inText = regexp.MustCompile(`\$labels\.([a-z_]+)`)
 
 func TestRulesAskForMetricsThatThereAre(t *testing.T) {
-	type prometheusRule struct {
-		APIVersion, Kind string
-		Metadata         map[string]any
-		Spec             struct {
-			Groups []struct {
-				Name  string
-				Rules []rule
-			}
-		}
-	}
 	all := exports(t)
 	for _, file := range find[prometheusRule](t, "prometheus", "PrometheusRule") {
 		for _, group := range file.Spec.Groups {

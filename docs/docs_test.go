@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -158,18 +159,14 @@ func TestEveryOverlayInstallsTheImageThatItNames(t *testing.T) {
 			if err := yaml.UnmarshalStrict([]byte(b.text), &k); err != nil {
 				t.Fatalf("%s: %v", p.file, err)
 			}
-			if !strings.HasPrefix(k.Resources[0], "../config/") {
+			if !strings.Contains(k.Resources[0], "../config/") {
 				continue // that of an app
 			}
 			rendered++
 			text := render(t, b)
 			want := []string{"image: " + k.Images[0].NewName + ":" + k.Images[0].NewTag}
 			for _, patch := range k.Patches {
-				for _, m := range word.FindAllString(patch.Patch, -1) {
-					if strings.HasPrefix(m, "OTEL") {
-						want = append(want, m)
-					}
-				}
+				want = append(want, setting.FindAllString(patch.Patch, -1)...)
 			}
 			for _, w := range want {
 				if !strings.Contains(text, w) {
@@ -180,6 +177,28 @@ func TestEveryOverlayInstallsTheImageThatItNames(t *testing.T) {
 	}
 	if rendered < 3 {
 		t.Errorf("only %d overlays were rendered", rendered)
+	}
+}
+
+// setting is a flag or a variable of the controller.
+var setting = regexp.MustCompile(`--[a-z][a-z-]*=[^ }]*|OTEL_[A-Z_]+`)
+
+func TestAShardIsShownWithTheSettingsOfTheInstallation(t *testing.T) {
+	shared := regexp.MustCompile(`^(--(deny-|allow-|details-url|cluster-name)|OTEL_)`)
+	settings := map[string][]string{}
+	for _, b := range readPage(t, "operations.md").blocks {
+		for _, s := range setting.FindAllString(b.text, -1) {
+			if shared.MatchString(s) {
+				settings[b.file()] = append(settings[b.file()], s)
+			}
+		}
+	}
+	installation := settings["install/kustomization.yaml"]
+	if len(installation) == 0 {
+		t.Fatal("the overlay of the installation sets nothing that shards share")
+	}
+	if diff := cmp.Diff(installation, settings["install/shard-a/kustomization.yaml"]); diff != "" {
+		t.Errorf("settings (-installation +shard):\n%s", diff)
 	}
 }
 
