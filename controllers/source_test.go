@@ -154,7 +154,7 @@ var _ = Describe("A source", Ordered, ContinueOnFailure, func() {
 		}
 		Expect(kube.Create(ctx, secret)).To(Succeed())
 		w.look(ctx, source)
-		Eventually(ready(ctx, source)).Should(And(HavePrefix("False AuthenticationFailed: "), Not(ContainSubstring("no Secret"))))
+		Eventually(ready(ctx, source)).Should(And(HavePrefix("False AuthenticationFailed: "), HaveSuffix(`it was asked with Secret "git"`)))
 		secret.Data["password"] = []byte("first")
 		Expect(kube.Update(ctx, secret)).To(Succeed())
 		w.look(ctx, source)

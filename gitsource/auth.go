@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"golang.org/x/crypto/ssh"
 
@@ -93,7 +95,12 @@ func AuthFromSecret(repositoryURL string, data map[string][]byte) (Auth, error) 
 	return httpAuth(l, data)
 }
 
+var errIdentity = errors.New("an ssh URL needs the secret keys identity and known_hosts")
+
 func sshAuth(data map[string][]byte) (Auth, error) {
+	if len(data) == 0 {
+		return Auth{}, errIdentity
+	}
 	c := &credentials{privateKey: data["identity"], knownHosts: data["known_hosts"]}
 	if len(c.privateKey) == 0 && githubapp.Named(data) {
 		return Auth{}, errors.New("secret key identity: missing; a GitHub App reads by https URLs, as https://github.com/owner/repository")
@@ -173,7 +180,14 @@ func httpAuth(l location, data map[string][]byte) (Auth, error) {
 	return Auth{c}, c.checkHTTP(data)
 }
 
+// httpKeys are the keys of a Secret that say something about http, beside a GitHub App's.
+var httpKeys = []string{"username", "password", "bearerToken", "ca.crt", "caFile", "tls.crt", "tls.key"}
+
 func (c *credentials) checkHTTP(data map[string][]byte) error {
+	isKey := func(name string) bool { return slices.Contains(httpKeys, name) }
+	if names := slices.Sorted(maps.Keys(data)); len(names) > 0 && !slices.ContainsFunc(names, isKey) {
+		return fmt.Errorf("it has the keys %q, and an https URL reads username and password, bearerToken, githubAppID, ca.crt or tls.crt", names)
+	}
 	if _, ok := data["bearerToken"]; ok && c.bearerToken == "" {
 		return errors.New("secret key bearerToken: empty")
 	}

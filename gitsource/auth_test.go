@@ -60,6 +60,8 @@ func TestSecretsAreReadAsFluxDoes(t *testing.T) {
 		"AppOverSSH":    {"Apps have no SSH keys.", sshURL, app(nil), "", "https URLs"},
 		"BadCA":         {"A CA has to be one.", https, map[string]string{"ca.crt": "pw"}, "", "ca.crt"},
 		"BadClientCert": {"A client certificate, too.", https, map[string]string{"tls.crt": "pw"}, "", "tls.crt"},
+		"OfAForge":      {"A forge's token has another name.", https, map[string]string{"token": "pw"}, "", `the keys ["token"], and an https URL reads username`},
+		"NoSecret":      {"SSH needs a Secret.", sshURL, nil, "", "identity and known_hosts"},
 		"SSH":           {"A key and whom to trust.", sshURL, map[string]string{"identity": string(identity), "known_hosts": hosts}, "ssh key", ""},
 		"NoKnownHosts":  {"Nobody is trusted blindly.", sshURL, map[string]string{"identity": string(identity)}, "", "known_hosts"},
 		"BadKnownHosts": {"A list of hosts has to be one.", sshURL, map[string]string{"identity": string(identity), "known_hosts": "pw"}, "", "known_hosts"},

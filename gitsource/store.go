@@ -128,7 +128,7 @@ func (s *Store) target(l location, remote Remote) (wire.Target, error) {
 
 func (s *Store) sshTarget(l location, auth Auth, proxy Proxy) (*wire.SSH, error) {
 	if auth.c == nil || auth.c.signer == nil {
-		return nil, errors.New("an ssh URL needs the secret keys identity and known_hosts")
+		return nil, errIdentity
 	}
 	hosts, err := s.knownHosts(auth.c.knownHosts)
 	if err != nil {

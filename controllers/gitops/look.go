@@ -112,7 +112,18 @@ func (r *Reconciler) ask(ctx context.Context, s *scope) (gitsource.Revision, err
 	}
 	revision, err := s.origin.Fetch(ctx, s.repo)
 	s.silent = err != nil && ctx.Err() != nil
-	return revision, err
+	return revision, s.withSecret(err)
+}
+
+// withSecret says of refused credentials whose they were.
+func (s *scope) withSecret(err error) error {
+	switch {
+	case !errors.Is(err, gitsource.ErrUnauthorized):
+		return err
+	case s.origin.Secret.Name == "":
+		return fmt.Errorf("%w: name a Secret in spec.secretRef", err)
+	}
+	return fmt.Errorf("%w: it was asked with Secret %q", err, s.origin.Secret.Name)
 }
 
 // last returns the last look at a remote, and how long it is until the next one

@@ -154,7 +154,10 @@ func (r *Repositories) Forget(source types.NamespacedName) {
 
 func (r *Repositories) open(o Origin, secret, proxySecret *corev1.Secret) (*gitsource.Repository, error) {
 	auth, err := gitsource.AuthFromSecret(o.URL, secret.Data)
-	if err != nil {
+	switch {
+	case err != nil && secret.Name == "":
+		return nil, fmt.Errorf("%w: %w: name the Secret in spec.secretRef", ErrSecret, err)
+	case err != nil:
 		return nil, fmt.Errorf("%w: %s: %w", ErrSecret, secret.Name, err)
 	}
 	proxy, err := proxyOf(proxySecret)
