@@ -20,6 +20,13 @@ import (
 // doubles with each further one, up to the interval.
 const firstRetry = time.Second
 
+// Waits of rounded and longer end on a tick: looks that are due together share a wake-up of
+// the process, which costs more than a look does.
+const (
+	tick    = 250 * time.Millisecond
+	rounded = 10 * time.Second
+)
+
 // errUnread: a suspended source has no revision that stands.
 var errUnread = errors.New("suspended before it was read")
 
@@ -49,6 +56,16 @@ func (l look) wait(interval time.Duration) time.Duration {
 	return min(wait, interval)
 }
 
+// due is when the next look is.
+func (l look) due(interval time.Duration) time.Time {
+	wait := l.wait(interval)
+	due := l.at.Add(wait)
+	if wait < rounded {
+		return due
+	}
+	return due.Add(-time.Duration(due.UnixNano() % int64(tick)))
+}
+
 // fetch looks at the remote if it is time to; else what the last look found
 // stands, be it an error.
 func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
@@ -66,7 +83,7 @@ func (r *Reconciler) fetch(ctx context.Context, s *scope) error {
 			return r.failed(s, err)
 		}
 		last = look{at: r.Clock.Now(), asked: s.origin.Looks(), revision: revision}
-		left = last.wait(remote.Interval(s.source))
+		left = last.due(remote.Interval(s.source)).Sub(last.at)
 		r.remember(s.source, last)
 	}
 	s.recheck, s.scheduled = left, last.err != nil
@@ -141,7 +158,7 @@ func (r *Reconciler) last(s *scope) (look, time.Duration) {
 	if !looked || wanted || edited || last.asked != s.origin.Looks() {
 		return last, 0
 	}
-	return last, last.at.Add(last.wait(remote.Interval(source))).Sub(r.Clock.Now())
+	return last, last.due(remote.Interval(source)).Sub(r.Clock.Now())
 }
 
 func (r *Reconciler) remember(source *gitopsv1alpha1.GitSource, l look) {
@@ -161,6 +178,6 @@ func (r *Reconciler) failed(s *scope, err error) error {
 	}
 	last.at, last.err, last.failures = r.Clock.Now(), err, last.failures+1
 	r.remember(s.source, last)
-	s.recheck, s.scheduled = last.wait(remote.Interval(s.source)), true
+	s.recheck, s.scheduled = last.due(remote.Interval(s.source)).Sub(last.at), true
 	return err
 }
