@@ -137,6 +137,13 @@ func (r *Repository) receiveHistory(ctx context.Context, wants ...plumbing.Hash)
 	return errors.Join(err, r.mirror.remember("", wants...))
 }
 
+// isMended says whether damage that was found in a generation of the mirror is no more, root
+// being here.
+func (r *Repository) isMended(damage error, root plumbing.Hash, generation int) bool {
+	var missing *packs.MissingError
+	return errors.As(damage, &missing) && missing.Object == root || r.mirror.generationNow() != generation
+}
+
 // restore fetches root because of the given damage. If it is here, it was not root that was
 // missing, and nobody rebuilt the mirror since the given generation, then something it leads
 // to is damaged, and all is fetched anew.
@@ -153,12 +160,10 @@ func (r *Repository) restore(ctx context.Context, root plumbing.Hash, generation
 	if err != nil {
 		return err
 	}
-	var missing *packs.MissingError
-	broughtMeanwhile := errors.As(damage, &missing) && missing.Object == root
 	switch found, err := r.here(db, root); {
 	case errors.Is(err, ErrDisk):
 		return err
-	case err == nil && found && (broughtMeanwhile || r.mirror.generationNow() != generation):
+	case err == nil && found && r.isMended(damage, root, generation):
 		return nil
 	case err != nil || found:
 		if err := r.mirror.repair(cmp.Or(err, damage)); err != nil {
