@@ -38,18 +38,16 @@ func (r *Repository) enterFor(ctx context.Context, timeout time.Duration) (_ con
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout,
 		fmt.Errorf("%w: the remote took more than %s", ErrUnreachable, timeout))
-	leave := func() {
-		done(ctx.Err() == nil)
-		cancel()
-	}
 	if err := r.mirror.gate.Acquire(ctx, 1); err != nil {
-		defer leave()
-		return nil, nil, context.Cause(ctx)
+		defer cancel()
+		done(true) // it was not asked
+		return nil, nil, fmt.Errorf("waiting for another who reads it: %w", context.Cause(ctx))
 	}
 	return ctx, func() {
 		r.hangUp()
 		r.mirror.gate.Release(1)
-		leave()
+		done(!errors.Is(context.Cause(ctx), ErrUnreachable))
+		cancel()
 	}, nil
 }
 

@@ -73,6 +73,8 @@ func (s *scope) lacks(told *gitopsv1alpha1.ToldPullRequest) bool {
 // reconsider makes those news again that were refused for their signature and would not be
 // today.
 func (r *Reconciler) reconsider(ctx context.Context, s *scope) {
+	ctx, cancel := context.WithTimeout(ctx, remote.Timeout(s.source))
+	defer cancel()
 	told := s.source.Status.PullRequests
 	for i := range told {
 		if !told[i].Unverified {
@@ -218,7 +220,9 @@ func (r *Reconciler) yield(ctx context.Context, s *scope) error {
 		return nil
 	}
 	by, err := report.Writer(ctx, r, s.source, func(other *gitopsv1alpha1.GitSource) bool {
-		return !other.Spec.Suspend && other.Spec.PullRequests != nil && validates(other.Spec.PullRequests)
+		into, err := gitsource.ParseRevision(other.Status.ObservedRevision)
+		return !other.Spec.Suspend && other.Spec.PullRequests != nil && validates(other.Spec.PullRequests) &&
+			report.TellsPullRequests(other) && (err != nil || into.Name == s.origin.Observed.Name)
 	})
 	if by == nil || err != nil {
 		return err

@@ -287,6 +287,7 @@ func (r *Reconciler) list(ctx context.Context, s *scope) error {
 			m.leave(m.err, now)
 			m.next = m.quiet
 		}
+		r.reconsider(ctx, s)
 	}
 	s.recheck = max(m.next.Sub(now), time.Millisecond)
 	if m.err != nil {
@@ -303,7 +304,6 @@ func (r *Reconciler) list(ctx context.Context, s *scope) error {
 			delete(m.judged, number)
 		}
 	}
-	r.reconsider(ctx, s)
 	return nil
 }
 

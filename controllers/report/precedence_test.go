@@ -2,7 +2,6 @@ package report_test
 
 import (
 	"context"
-	"strings"
 	"testing"
 	"time"
 
@@ -55,11 +54,11 @@ func TestTheOldestSourceWritesWhatSeveralWould(t *testing.T) {
 		change func(*gitopsv1alpha1.GitSource)
 		writes bool
 	}{
-		"Younger":       {"Who came later takes nothing away.", by(time.Second), false},
-		"Older":         {"Whatever its name is.", func(s *gitopsv1alpha1.GitSource) { by(-time.Second)(s); s.Name = "z" }, true},
-		"SameSecond":    {"Time has a resolution of a second: then names tell.", func(*gitopsv1alpha1.GitSource) {}, true},
-		"NameAfter":     {"The other one writes.", func(s *gitopsv1alpha1.GitSource) { s.Name = "z" }, false},
-		"NamespaceLast": {"Namespaces go before names.", func(s *gitopsv1alpha1.GitSource) { s.Namespace = "z" }, false},
+		"Younger":    {"Who came later takes nothing away.", by(time.Second), false},
+		"Older":      {"Whatever its name is.", func(s *gitopsv1alpha1.GitSource) { by(-time.Second)(s); s.Name = "z" }, true},
+		"SameSecond": {"Time has a resolution of a second: then names tell.", func(*gitopsv1alpha1.GitSource) {}, true},
+		"NameAfter":  {"The other one writes.", func(s *gitopsv1alpha1.GitSource) { s.Name = "z" }, false},
+		"Namespace":  {"Nobody has a say in the namespace of another.", func(s *gitopsv1alpha1.GitSource) { by(-time.Hour)(s); s.Namespace = "a" }, false},
 		"SSH": {"It is the same repository at the forge.", func(s *gitopsv1alpha1.GitSource) {
 			s.Spec.URL = "ssh://git@git.example.com/Acme/shop"
 		}, true},
@@ -73,8 +72,25 @@ func TestTheOldestSourceWritesWhatSeveralWould(t *testing.T) {
 		"Branch":      {"It is on other commits.", func(s *gitopsv1alpha1.GitSource) { s.Status.ObservedRevision = "next@sha1:" + other }, false},
 		"SameCommit":  {"Its branch has just begun.", func(s *gitopsv1alpha1.GitSource) { s.Status.ObservedRevision = "next@sha1:" + sha }, true},
 		"BareCommit":  {"That both have no name is not one name.", func(s *gitopsv1alpha1.GitSource) { s.Status.ObservedRevision = "sha1:" + other }, false},
-		"Refused": {"Its token is refused, so that it writes nothing.", func(s *gitopsv1alpha1.GitSource) {
-			condition.Set(s, gitopsv1alpha1.ReportedCondition, condition.Failed(gitopsv1alpha1.ForgeFailedReason, "401"))
+		"Refused": {"It tries again, and two must not write over each other by turns.", func(s *gitopsv1alpha1.GitSource) {
+			condition.Set(s, gitopsv1alpha1.ReportedCondition, condition.Failed(gitopsv1alpha1.ForgeFailedReason, "502"))
+		}, true},
+		"Mute": {"It has no token, and writes nothing.", func(s *gitopsv1alpha1.GitSource) {
+			condition.Set(s, gitopsv1alpha1.ReportedCondition, condition.Failed(gitopsv1alpha1.NoCredentialsReason, "none"))
+		}, false},
+		"Locked": {"It cannot be read any more, and will not see the next commit.", func(s *gitopsv1alpha1.GitSource) {
+			s.Status.ObservedRevision = "main@sha1:" + other
+			condition.Summarize(s, condition.Failed(gitopsv1alpha1.AuthenticationFailedReason, "refused"))
+		}, false},
+		"LockedSince": {"What it has said of this commit stays.", func(s *gitopsv1alpha1.GitSource) {
+			condition.Summarize(s, condition.Failed(gitopsv1alpha1.AuthenticationFailedReason, "refused"))
+		}, true},
+		"Unreachable": {"It is tried again.", func(s *gitopsv1alpha1.GitSource) {
+			s.Status.ObservedRevision = "main@sha1:" + other
+			condition.Summarize(s, condition.Waiting(gitopsv1alpha1.FetchFailedReason, "down"))
+		}, true},
+		"Suspended": {"It will not see the next commit.", func(s *gitopsv1alpha1.GitSource) {
+			s.Spec.Suspend, s.Status.ObservedRevision = true, "main@sha1:"+other
 		}, false},
 		"Reporting": {"Its status is on its way.", func(s *gitopsv1alpha1.GitSource) {
 			condition.Set(s, gitopsv1alpha1.ReportedCondition, condition.Waiting("Reporting", "soon"))
@@ -111,13 +127,33 @@ func TestOfSeveralSourcesTheVeryFirstWrites(t *testing.T) {
 	}
 }
 
-func TestANameOfAnotherNamespaceIsNotTold(t *testing.T) {
-	hidden := readSource("secret", func(s *gitopsv1alpha1.GitSource) { s.Namespace = "acquisition" })
-	if got := report.Taken(readSource("a"), hidden, "keptn/production/validate").Message; strings.Contains(got, "secret") || strings.Contains(got, "acquisition") {
-		t.Error(got)
+func TestASourceYieldsOnlyToOneThatReportsWhereverItDoes(t *testing.T) {
+	at := func(provider gitopsv1alpha1.Provider, api string, notes bool) func(*gitopsv1alpha1.GitSource) {
+		return func(s *gitopsv1alpha1.GitSource) {
+			s.Spec.Provider, s.Spec.Statuses = provider, &gitopsv1alpha1.Statuses{APIURL: api, Notes: notes}
+		}
 	}
-	if got := report.Taken(readSource("a"), readSource("b"), "keptn/production/validate").Message; !strings.Contains(got, `GitSource "b"`) {
-		t.Error(got)
+	github, gitlab := at(gitopsv1alpha1.GitHubProvider, "", false), at(gitopsv1alpha1.GitLabProvider, "", false)
+	both := at(gitopsv1alpha1.GitHubProvider, "", true)
+	cases := map[string]struct {
+		reason     string
+		first, own func(*gitopsv1alpha1.GitSource)
+		yields     bool
+	}{
+		"Same":        {"Both report to one forge.", github, github, true},
+		"Both":        {"And keep notes.", both, both, true},
+		"ForgeOfBoth": {"The first keeps notes besides.", both, github, true},
+		"NotesOfBoth": {"Nobody else would keep the notes.", github, both, false},
+		"Generic":     {"Nobody else would report to the forge.", at(gitopsv1alpha1.GenericProvider, "", false), both, false},
+		"Forges":      {"They are two kinds.", gitlab, github, false},
+		"APIs":        {"One of them is elsewhere.", at(gitopsv1alpha1.GitHubProvider, "https://elsewhere.example", false), github, false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := writer(t, readSource("n", tc.own), readSource("m", tc.first)); (got != nil) != tc.yields {
+				t.Errorf("%s\nit yields: %t", tc.reason, got != nil)
+			}
+		})
 	}
 }
 
@@ -132,8 +168,14 @@ func TestSourcesAreWokenByWhatAnotherWritesAlone(t *testing.T) {
 		"Borrowed": {"It reads another repository.", func(s *gitopsv1alpha1.GitSource) { s.Status.URL = "https://git.example.com/b" }, true},
 		"Revision": {"It may watch something else.", func(s *gitopsv1alpha1.GitSource) { s.Status.ObservedRevision = "next@sha1:" + sha }, true},
 		"Apps":     {"It has another app.", func(s *gitopsv1alpha1.GitSource) { s.Status.Lifecycles = []gitopsv1alpha1.FoundLifecycle{{App: "a"}} }, true},
-		"Refused": {"It writes nothing more.", func(s *gitopsv1alpha1.GitSource) {
-			condition.Set(s, gitopsv1alpha1.ReportedCondition, condition.Failed(gitopsv1alpha1.ForgeFailedReason, "401"))
+		"Mute": {"It writes nothing more.", func(s *gitopsv1alpha1.GitSource) {
+			condition.Set(s, gitopsv1alpha1.ReportedCondition, condition.Failed(gitopsv1alpha1.NoCredentialsReason, "none"))
+		}, true},
+		"Locked": {"It will not see the next commit.", func(s *gitopsv1alpha1.GitSource) {
+			condition.Summarize(s, condition.Failed(gitopsv1alpha1.AuthenticationFailedReason, "refused"))
+		}, true},
+		"PullRequests": {"It tells them nothing.", func(s *gitopsv1alpha1.GitSource) {
+			condition.Set(s, gitopsv1alpha1.PullRequestsCondition, condition.Failed(gitopsv1alpha1.NoPullRequestsReason, "none"))
 		}, true},
 		"Reporting": {"It goes on.", func(s *gitopsv1alpha1.GitSource) {
 			condition.Set(s, gitopsv1alpha1.ReportedCondition, condition.Waiting("Reporting", "soon"))

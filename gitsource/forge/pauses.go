@@ -57,5 +57,9 @@ func (p *Pauses) note(by asker, err error) {
 	if limited.Host {
 		by.account = ""
 	}
-	p.kept.Add(by, askedPause{*limited, p.now().Add(limited.RetryAfter)})
+	until := p.now().Add(limited.RetryAfter)
+	if known, ok := p.kept.Get(by); ok && known.(askedPause).until.After(until) { //nolint:forcetypeassert // nothing else is put in
+		return
+	}
+	p.kept.Add(by, askedPause{*limited, until})
 }

@@ -59,9 +59,15 @@ func (q *Queue) refuse(i Item, err error) error {
 		r.pauses = before.pauses
 	}
 	r.until = q.clock.Now().Add(r.pauses.NextBackOff())
-	r.err = fmt.Errorf("%w: not tried again before %s, unless with other credentials", err, r.until.UTC().Format(time.RFC3339))
+	untried := func(err error) error {
+		return fmt.Errorf("%w: not tried again before %s, unless with other credentials", err, r.until.UTC().Format(time.RFC3339))
+	}
+	r.err = untried(err)
+	if answer := (*answerError)(nil); s.context == "" && errors.As(err, &answer) {
+		r.err = untried(answer) // others are not told whose commit it was
+	}
 	q.denials.Add(s, r)
-	return r.err
+	return untried(err)
 }
 
 // refused is why an item is not tried now; nil if it is.
