@@ -101,7 +101,7 @@ type GitSourceSpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('8760h') && (duration(self) >= duration('1ms') || duration(self) == duration('0s'))",message="interval has to be 0s, or between 1ms and 8760h, which is a year: write it in h, m, s and ms"
 	Interval metav1.Duration `json:"interval,omitempty"`
 
-	// Timeout of one fetch. Default 60s.
+	// Timeout of a fetch, and of any other conversation with the remote. Default 60s.
 	// +optional
 	// +kubebuilder:default="60s"
 	// +kubebuilder:validation:Type=string
