@@ -104,7 +104,7 @@ func (p projection) commitStatuses(c *gitopsv1alpha1.AppCommit, kav *lifecyclev1
 	at := judgedAt(c)
 	switch {
 	case kav != nil:
-		return p.deliveryStatuses(kav, superseding)
+		return notBefore(at, p.deliveryStatuses(kav, superseding))
 	case c.Unverified != "":
 		return []forge.Status{{Context: string(lifecyclev1.StageDeployment), State: forge.Error, Description: c.Unverified, Time: at}}
 	case !c.ChangesWorkloads:
@@ -117,6 +117,15 @@ func (p projection) commitStatuses(c *gitopsv1alpha1.AppCommit, kav *lifecyclev1
 	default:
 		return []forge.Status{{Context: string(lifecyclev1.StageDeployment), State: forge.Pending, Description: waitingForRollout, Time: at}}
 	}
+}
+
+// notBefore are statuses that come after what was said of their commit until a time, however
+// soon they follow it.
+func notBefore(at time.Time, statuses []forge.Status) []forge.Status {
+	for i := range statuses {
+		statuses[i].Time = latestOf(statuses[i].Time, at)
+	}
+	return statuses
 }
 
 // deliveryStatuses is what the commit of a delivery should show: one context for each

@@ -232,6 +232,21 @@ func TestASecondAttemptIsLaterThanTheFirstVerdict(t *testing.T) {
 	}
 }
 
+func TestADeliveryIsLaterThanWhatWasSaidOfItsCommitBeforeItsKeyWasKnown(t *testing.T) {
+	commit := changing("aaaaaaa1")
+	commit.SeenAt, commit.VerifiedAt, commit.Unverified = metav1.NewTime(noon), phase.Time(noon.Add(time.Second)), "not signed by a known key"
+	of := func(deliveries ...lifecyclev1.KeptnAppVersion) forge.Status {
+		return projection{}.of([]gitopsv1alpha1.AppCommit{commit}, deliveries, false)[0]
+	}
+	refused := of()
+	commit.VerifiedAt, commit.Unverified = phase.Time(noon.Add(2*time.Second)), ""
+	kav := delivered("aaaaaaa1", nil, succeeded, succeeded, succeeded)
+	kav.Status.Phase(lifecyclev1.PhaseAppDeploy).EndTime = phase.Time(noon)
+	if done := of(kav); done.Context != refused.Context || !done.Time.After(refused.Time) {
+		t.Errorf("%s at %s is not after %s at %s: forges would keep the refusal", done.Context, done.Time, refused.Context, refused.Time)
+	}
+}
+
 func TestWhatWasNotBegunIsAsItIsSinceTheLastThingThatHappened(t *testing.T) {
 	kav := delivered("aaaaaaa1", []checks{after}, succeeded, succeeded, failedState)
 	kav.Status.Phase(lifecyclev1.PhaseAppDeploy).EndTime = phase.Time(noon.Add(time.Hour))
