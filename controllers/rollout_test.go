@@ -237,6 +237,12 @@ var _ = Describe("A rollout", Ordered, ContinueOnFailure, func() {
 		settled := func() string { return w.versions(ctx) }
 		Eventually(state(ctx, w.lifecycle("checkout"), gitopsv1alpha1.ReportedCondition)).Should(HavePrefix("True "))
 		Eventually(state(ctx, w.lifecycle("checkout"), meta.ReadyCondition)).Should(HavePrefix("True "))
+		Eventually(func(g Gomega) {
+			lc := w.lifecycle("checkout")
+			g.Expect(kube.Get(ctx, client.ObjectKeyFromObject(lc), lc)).To(Succeed())
+			g.Expect(lc.Status.DORA).NotTo(BeNil())
+			g.Expect(lc.Status.DORA.Windows[0].Deployments).To(BeEquivalentTo(1))
+		}).Should(Succeed())
 		before := settled()
 		touch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"touched":"yes"}}}`))
 		live := &appsv1.Deployment{}
