@@ -27,7 +27,7 @@ type Repository struct {
 	target   wire.Target
 	identity identity
 	// timeout is that of a conversation, but for a fetch, and turn what each begins with;
-	// nil is nothing.
+	// nil is nothing. Who shares a Fetch has the same turn, so that it is a pointer.
 	timeout time.Duration
 	turn    *turn
 

@@ -95,7 +95,8 @@ type scope struct {
 
 // SetupWithManager registers the reconciler and what wakes it: its own object, the
 // object that it borrows from, a copy that somebody changed or deleted, or whose name is
-// free again, a source with the same contexts, a rollout that no known commit explains, and news from the forge.
+// free again, a source with the same contexts, a rollout that no known commit explains, and
+// news from the forge.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, opts controller.Options) error {
 	r.news = make(chan event.GenericEvent)
 	r.looks = map[types.NamespacedName]look{}

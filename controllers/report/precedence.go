@@ -111,8 +111,8 @@ func WritesOtherwise() predicate.Predicate {
 	}})
 }
 
-// sameContexts are the other sources of the namespace with the contexts of one. They are the cache's own,
-// and must not be changed.
+// sameContexts are the other sources of the namespace with the contexts of one. They are the
+// cache's own, and must not be changed.
 func sameContexts(ctx context.Context, c client.Reader, source *gitopsv1alpha1.GitSource) ([]gitopsv1alpha1.GitSource, error) {
 	var found gitopsv1alpha1.GitSourceList
 	if err := c.List(ctx, &found, client.InNamespace(source.Namespace), client.MatchingFields{byContext: contextsOf(source)}, client.UnsafeDisableDeepCopy); err != nil {

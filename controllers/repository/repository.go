@@ -111,8 +111,8 @@ func New(secrets, lenders Getter, store *gitsource.Store, cluster string, addres
 	}
 }
 
-// Open returns the repository of an origin. It asks nothing of the remote. The same
-// handle is returned until the URL, the timeout or a Secret changes; of an origin that is of no
+// Open returns the repository of an origin. It asks nothing of the remote. The same handle
+// is returned until the URL, the timeout or a Secret changes; of an origin that is of no
 // GitSource nothing is kept.
 func (r *Repositories) Open(ctx context.Context, o Origin) (*gitsource.Repository, error) {
 	secret, err := r.secret(ctx, o.Secret)
